@@ -1,8 +1,25 @@
 //! placeholder: the crate docs are written when the modules stand.
+#[cfg(feature = "engine")]
+pub mod clock;
+pub mod commit;
 pub mod config;
+#[cfg(feature = "engine")]
+pub mod crashpoint;
 pub mod error;
+pub mod hash;
 pub mod id;
 pub mod invariant;
+pub mod ledger;
+#[cfg(feature = "engine")]
+pub mod log;
+pub mod plan;
+#[cfg(feature = "engine")]
+pub mod process;
+#[cfg(feature = "engine")]
+pub mod publish;
 pub mod spec;
+pub mod state;
+#[cfg(feature = "engine")]
+pub mod store;
 pub mod time;
 pub mod window;

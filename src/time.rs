@@ -187,10 +187,11 @@ impl Span {
         (micros >= 0).then_some(Self(micros))
     }
 
-    /// A length in seconds; `None` beyond the range of the type.
+    /// A length in seconds.
     #[must_use]
-    pub fn from_seconds(seconds: u32) -> Self {
-        Self(i64::from(seconds).saturating_mul(MICROS_PER_SECOND))
+    pub const fn from_seconds(seconds: u32) -> Self {
+        // Lossless: a `u32` of seconds in microseconds fits an `i64` many times over.
+        Self(seconds as i64 * MICROS_PER_SECOND)
     }
 
     /// The length in microseconds.

@@ -1,13 +1,17 @@
 //! Windows: half-open stretches of event time that tile the time line.
 
 mod grid;
+mod injective;
 mod set;
+mod size;
 mod template;
 #[cfg(test)]
 mod tests;
 
-pub use grid::{WindowGrid, WindowSize};
+pub use grid::WindowGrid;
+pub use injective::TemplateClash;
 pub use set::WindowSet;
+pub use size::WindowSize;
 pub use template::{PathTemplate, TemplateError};
 
 use crate::time::EventTime;

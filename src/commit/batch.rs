@@ -1,0 +1,305 @@
+//! A batch of windows on its way from staged files to published objects.
+
+use std::collections::BTreeMap;
+
+use super::{Effect, ObjectDigest, ObjectIndex, ObjectVersion, StoreFault, TRIES_MAX, WriteAnswer};
+use crate::error::Code;
+use crate::id::{AttemptId, BatchId, Generation, Seq};
+use crate::state::{
+    BatchWindow, Begin, Commit, CommittedOutput, CommittedWindow, FailedWindow, InputsDigest,
+    RowCounts, TimeRange,
+};
+
+/// The windows that are begun, computed, published and committed together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Names it.
+    pub id: BatchId,
+    /// The generation its inputs were planned from.
+    pub generation: Generation,
+    /// The entry of the query it is computed with.
+    pub query: Seq,
+    /// The windows to compute, ascending.
+    pub windows: Vec<BatchWindow>,
+    /// Stretches of windows without a row of input, committed with it.
+    pub empty: Vec<TimeRange>,
+    /// Where the row of windows begins, should the watermark not have moved before.
+    pub base: crate::time::EventTime,
+}
+
+/// A computed window: its objects are staged, none is published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComputedWindow {
+    /// What it was computed from.
+    pub inputs: InputsDigest,
+    /// What became of its rows.
+    pub rows: RowCounts,
+    /// Its objects, in the order of the batch's outputs.
+    pub outputs: Vec<StagedOutput>,
+}
+
+/// A whole object on local disk that no reader can see yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StagedOutput {
+    /// Where it lies, for the driver.
+    pub staged_at: std::path::PathBuf,
+    /// The key it is to be published under.
+    pub path: String,
+    /// Names the attempt; also in its footer.
+    pub att: AttemptId,
+    /// Its size and hash.
+    pub digest: ObjectDigest,
+    /// Its rows.
+    pub rows: u64,
+}
+
+impl Batch {
+    /// The entry body that begins it.
+    pub(super) fn begin(&self) -> Begin {
+        Begin {
+            batch: self.id,
+            generation: self.generation,
+            query: self.query,
+            windows: self.windows.clone(),
+        }
+    }
+}
+
+/// Where one object stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Progress {
+    /// Its version is being asked for.
+    Observing,
+    /// Its version is known; it may be published once the fence is checked.
+    Observed(Option<ObjectVersion>),
+    /// A publication is under way.
+    Publishing,
+    /// A publication's outcome is being looked up.
+    Inspecting,
+    /// Published.
+    Done,
+    /// The last try did not publish it, and there will be no other.
+    Refused(StoreFault),
+}
+
+/// One object on its way.
+#[derive(Clone, Debug)]
+struct Object {
+    staged: StagedOutput,
+    progress: Progress,
+    /// Whether an earlier try may have landed, or may yet land.
+    unsure: bool,
+}
+
+/// Publishes the objects of computed windows.
+#[derive(Clone, Debug)]
+pub(super) struct Publication {
+    batch: Batch,
+    computed: Vec<Result<ComputedWindow, FailedWindow>>,
+    objects: BTreeMap<ObjectIndex, Object>,
+    tries: u32,
+}
+
+/// What a publication wants next.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// Answers to earlier effects are still to come.
+    Wait,
+    /// These effects, all at once.
+    Do(Vec<Effect>),
+    /// Every observed object waits for the fence to be checked.
+    Fence,
+    /// Nothing is left to publish.
+    Over,
+}
+
+impl Publication {
+    /// Starts to publish what was computed: asks for the version of each object.
+    pub(super) fn new(
+        batch: Batch,
+        computed: Vec<Result<ComputedWindow, FailedWindow>>,
+    ) -> (Self, Step) {
+        let mut objects = BTreeMap::new();
+        for (window, result) in computed.iter().enumerate() {
+            let outputs = result.iter().flat_map(|window| &window.outputs);
+            for (output, staged) in outputs.cloned().enumerate() {
+                let object = Object { staged, progress: Progress::Observing, unsure: false };
+                objects.insert(ObjectIndex { window, output }, object);
+            }
+        }
+        let effects: Vec<_> =
+            objects.iter().map(|(index, object)| observe(*index, &object.staged)).collect();
+        let step = if effects.is_empty() { Step::Over } else { Step::Do(effects) };
+        (Self { batch, computed, objects, tries: 0 }, step)
+    }
+
+    /// The version of an object is known, or cannot be had.
+    pub(super) fn observed(
+        &mut self,
+        index: ObjectIndex,
+        answer: Result<Option<ObjectVersion>, StoreFault>,
+    ) -> Step {
+        self.advance(index, |_| match answer {
+            Ok(version) => Progress::Observed(version),
+            Err(fault) => Progress::Refused(fault),
+        })
+    }
+
+    /// The fence is checked: nobody else had the log after the versions were observed.
+    pub(super) fn fenced(&mut self) -> Step {
+        let mut effects = Vec::new();
+        for (index, object) in &mut self.objects {
+            if let Progress::Observed(over) = &mut object.progress {
+                let (over, staged) = (over.take(), Box::new(object.staged.clone()));
+                object.progress = Progress::Publishing;
+                effects.push(Effect::Publish { object: *index, staged, over });
+            }
+        }
+        Step::Do(effects)
+    }
+
+    /// The store answered a publication.
+    pub(super) fn published(&mut self, index: ObjectIndex, answer: WriteAnswer) -> Step {
+        let mut inspect = None;
+        let step = self.advance(index, |object| match answer {
+            WriteAnswer::Stored => Progress::Done,
+            WriteAnswer::Refused(fault) => Progress::Refused(fault),
+            WriteAnswer::Untrusted(fault) => {
+                object.unsure = true;
+                Progress::Refused(fault)
+            }
+            WriteAnswer::Unclear(_) => {
+                object.unsure = true;
+                let staged = Box::new(object.staged.clone());
+                inspect = Some(Effect::Inspect { object: index, staged });
+                Progress::Inspecting
+            }
+        });
+        inspect.map_or(step, |effect| Step::Do(vec![effect]))
+    }
+
+    /// It is known whether an object is the staged one.
+    pub(super) fn inspected(
+        &mut self,
+        index: ObjectIndex,
+        answer: Result<bool, StoreFault>,
+    ) -> Step {
+        self.tries = self.tries.saturating_add(1);
+        let last_try = self.tries >= TRIES_MAX;
+        let mut again = None;
+        let step = self.advance(index, |object| match answer {
+            Ok(true) => Progress::Done,
+            Err(fault) if last_try => Progress::Refused(fault),
+            Ok(false) if last_try => Progress::Refused(StoreFault {
+                code: Code::OutcomeUnknown,
+                message: format!("{} changes under our hands", object.staged.path),
+            }),
+            // The next publication is conditional on a version observed from now on.
+            Ok(false) | Err(_) => {
+                again = Some(observe(index, &object.staged));
+                Progress::Observing
+            }
+        });
+        again.map_or(step, |effect| Step::Do(vec![effect]))
+    }
+
+    /// Moves one object on; says what follows once no answer is outstanding.
+    fn advance(
+        &mut self,
+        index: ObjectIndex,
+        progress: impl FnOnce(&mut Object) -> Progress,
+    ) -> Step {
+        if let Some(object) = self.objects.get_mut(&index) {
+            object.progress = progress(object);
+        }
+        let waits = |object: &Object| {
+            use Progress::{Inspecting, Observing, Publishing};
+            matches!(object.progress, Observing | Publishing | Inspecting)
+        };
+        let observed = |object: &Object| matches!(object.progress, Progress::Observed(_));
+        if self.objects.values().any(waits) {
+            Step::Wait
+        } else if self.objects.values().any(observed) {
+            Step::Fence
+        } else {
+            Step::Over
+        }
+    }
+
+    /// The commit that says what became of the batch, without its watermark; and the fault of the
+    /// first object whose outcome is unknown.
+    ///
+    /// A window of which certainly no object was published has failed. A window of which some object
+    /// was, or may have been, is named neither as committed nor as failed, and so stays in doubt.
+    pub(super) fn commit(self) -> (Commit, Option<StoreFault>) {
+        let Self { batch, computed, objects, .. } = self;
+        let mut commit = Commit {
+            batch: batch.id,
+            windows: Vec::new(),
+            empty: batch.empty,
+            failed: Vec::new(),
+            watermark: None,
+        };
+        let mut unknown = None;
+        for (place, (begun, result)) in batch.windows.into_iter().zip(computed).enumerate() {
+            let first = ObjectIndex { window: place, output: 0 };
+            let end = ObjectIndex { window: place.saturating_add(1), output: 0 };
+            let objects: Vec<_> = objects.range(first..end).map(|(_, object)| object).collect();
+            let fault = objects.iter().find_map(|object| object.fault());
+            match (result, fault) {
+                (Err(failed), _) => commit.failed.push(failed),
+                (Ok(computed), None) => commit.windows.push(committed(begun, computed)),
+                (Ok(_), Some(fault)) if objects.iter().all(|object| object.is_untouched()) => {
+                    commit.failed.push(FailedWindow {
+                        start: begun.start,
+                        end: begun.end,
+                        code: fault.code.to_string(),
+                        message: fault.message.clone(),
+                    });
+                }
+                (Ok(_), Some(fault)) => unknown = unknown.or_else(|| Some(fault.clone())),
+            }
+        }
+        (commit, unknown)
+    }
+}
+
+impl Object {
+    fn fault(&self) -> Option<&StoreFault> {
+        match &self.progress {
+            Progress::Refused(fault) => Some(fault),
+            _ => None,
+        }
+    }
+
+    /// Whether no try of this batch can have changed it.
+    fn is_untouched(&self) -> bool {
+        !self.unsure && matches!(self.progress, Progress::Refused(_))
+    }
+}
+
+fn observe(object: ObjectIndex, staged: &StagedOutput) -> Effect {
+    Effect::Observe { object, path: staged.path.clone() }
+}
+
+fn committed(begun: BatchWindow, computed: ComputedWindow) -> CommittedWindow {
+    let outputs = begun.outputs.into_iter().zip(computed.outputs);
+    CommittedWindow {
+        start: begun.start,
+        end: begun.end,
+        rev: begun.rev,
+        reason: begun.reason,
+        inputs: computed.inputs,
+        rows: computed.rows,
+        outputs: outputs
+            .map(|(begun, staged)| CommittedOutput {
+                name: begun.name,
+                path: begun.path,
+                bytes: staged.digest.bytes,
+                sha256: staged.digest.sha256,
+                rows: staged.rows,
+                att: staged.att,
+            })
+            .collect(),
+    }
+}

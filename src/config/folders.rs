@@ -1,0 +1,73 @@
+//! Which folders a project reads and writes, and that it never writes where it reads.
+//!
+//! Paths are compared name by name without looking at the disk: links are not followed.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::error::{Code, Error};
+
+use super::diagnose::{Place, Report};
+
+/// `path` without `.` and `..`, both taken literally.
+pub(super) fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                normal.pop();
+            }
+            other => normal.push(other),
+        }
+    }
+    normal
+}
+
+/// A folder that the configuration names.
+#[derive(Debug)]
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+    /// Whose it is, e.g. "output `hourly` of pipeline `orders`".
+    pub(super) owner: String,
+    pub(super) place: Place,
+}
+
+impl Folder {
+    /// Whether one is the other or lies inside it.
+    fn overlaps(&self, other: &Self) -> bool {
+        self.path.starts_with(&other.path) || other.path.starts_with(&self.path)
+    }
+}
+
+/// All folders of a project.
+#[derive(Debug, Default)]
+pub(super) struct Folders {
+    pub(super) sources: Vec<Folder>,
+    pub(super) outputs: Vec<Folder>,
+}
+
+impl Folders {
+    /// Reports every folder that holds what belongs to another: an output must be a source of rows
+    /// for nobody by accident, and nothing else may look like one of its windows.
+    pub(super) fn check(&self, state: &Folder, report: &mut Report<'_>) {
+        for (at, output) in self.outputs.iter().enumerate() {
+            let earlier = self.outputs.iter().take(at);
+            let others = earlier.chain(&self.sources).chain([state]);
+            others.filter(|other| output.overlaps(other)).for_each(|other| {
+                clash(output, other, report);
+            });
+        }
+        for source in self.sources.iter().filter(|source| source.overlaps(state)) {
+            clash(source, state, report);
+        }
+    }
+}
+
+fn clash(folder: &Folder, other: &Folder, report: &mut Report<'_>) {
+    let message = format!("the folders of {} and of {} overlap", folder.owner, other.owner);
+    let error = Error::new(Code::Conflict, message)
+        .note(format!("{}: {}", folder.owner, folder.path.display()))
+        .note(format!("{}: {}", other.owner, other.path.display()))
+        .hint("use two folders of which none lies inside the other");
+    report.add(folder.place.clone(), format!("overlaps with {}", other.owner), error);
+}

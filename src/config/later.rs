@@ -1,0 +1,111 @@
+//! Documented keys that this version does not have yet. One at its default changes nothing and is let
+//! through; any other value is refused, never ignored.
+
+use std::fmt::Debug;
+
+use crate::error::Code;
+use crate::time::Span;
+
+use super::diagnose::{Mistake, Report};
+use super::raw::{Field, RawOutput, RawPipeline, RawProject, RawSource, Unread};
+use super::value::{choice, length};
+
+pub(super) fn project(raw: &RawProject, report: &mut Report<'_>) {
+    absent("include", &raw.include, report);
+    absent("alert", &raw.alert, report);
+    absent("metrics", &raw.metrics, report);
+    absent("lineage", &raw.lineage, report);
+    if let Some(storage) = &raw.storage {
+        absent("options", &storage.options, report);
+    }
+    if let Some(engine) = &raw.engine {
+        absent("ballista", &engine.ballista, report);
+    }
+    if let Some(retry) = &raw.retry {
+        default("max_retries", &retry.max_retries, report, |times| Ok(*times == 10));
+        default("retry_timeout", &retry.retry_timeout, report, lasts(180));
+    }
+    if let Some(lease) = &raw.lease {
+        default("patience", &lease.patience, report, lasts(30));
+        default("heartbeat", &lease.heartbeat, report, lasts(5));
+    }
+    if let Some(history) = &raw.history {
+        default("keep", &history.keep, report, |revisions| Ok(*revisions == 2));
+    }
+}
+
+pub(super) fn pipeline(raw: &RawPipeline, report: &mut Report<'_>) {
+    absent("schedule", &raw.schedule, report);
+    absent("reference", &raw.reference, report);
+    absent("quality", &raw.quality, report);
+    absent("check", &raw.check, report);
+    absent("load", &raw.load, report);
+    default("on_query_change", &raw.on_query_change, report, first_of(&["report", "reprocess"]));
+}
+
+pub(super) fn source(raw: &RawSource, report: &mut Report<'_>) {
+    absent("pipeline", &raw.pipeline, report);
+    absent("output", &raw.output, report);
+    absent("partition_time", &raw.partition_time, report);
+    absent("idle_timeout", &raw.idle_timeout, report);
+    absent("dedup", &raw.dedup, report);
+    absent("rule", &raw.rule, report);
+    default("partition_slack", &raw.partition_slack, report, lasts(86_400));
+    default("ingest_time", &raw.ingest_time, report, |column| Ok(column == "object"));
+    default("settle", &raw.settle, report, lasts(0));
+    default("closes", &raw.closes, report, first_of(&["event_time", "clock"]));
+    default("allowed_lateness", &raw.allowed_lateness, report, |text| {
+        Ok(text == "unlimited" || length(text).map(|_| false)?)
+    });
+    default("on_expired", &raw.on_expired, report, first_of(&["quarantine", "drop", "fail"]));
+    default("lookback", &raw.lookback, report, lasts(0));
+    default("lookahead", &raw.lookahead, report, lasts(0));
+    default("on_missing_column", &raw.on_missing_column, report, first_of(&["fail", "null"]));
+    default("on_type_change", &raw.on_type_change, report, first_of(&["fail", "widen"]));
+    default("on_corrupt_file", &raw.on_corrupt_file, report, first_of(&["fail", "quarantine"]));
+    default("on_removed", &raw.on_removed, report, first_of(&["keep", "recompute"]));
+}
+
+pub(super) fn output(raw: &RawOutput, report: &mut Report<'_>) {
+    absent("delta", &raw.delta, report);
+    default("success_file", &raw.success_file, report, |wanted| Ok(!*wanted));
+}
+
+/// Refuses a key that has no default: to be there is to ask for something.
+fn absent(key: &str, field: &Unread, report: &mut Report<'_>) {
+    if let Some(value) = field {
+        report.wrong_at(format!("`{key}`"), value.span(), not_yet("this key").hint("leave it out"));
+    }
+}
+
+/// Refuses a value that asks for something else than `is_default` accepts.
+fn default<T: Debug>(
+    key: &str,
+    field: &Field<T>,
+    report: &mut Report<'_>,
+    is_default: impl FnOnce(&T) -> Result<bool, Mistake>,
+) {
+    let Some(value) = field else { return };
+    let mistake = match is_default(value.get_ref()) {
+        Ok(true) => return,
+        Ok(false) => not_yet(&format!("`{:?}`", value.get_ref())).hint("leave it at its default"),
+        Err(mistake) => mistake,
+    };
+    report.wrong_at(format!("`{key}`"), value.span(), mistake);
+}
+
+/// What to say of `what`, a key or a value that this version does not have.
+pub(super) fn not_yet(what: &str) -> Mistake {
+    let what = format!("{what} is not supported yet by this version");
+    Mistake::new(Code::NotSupportedYet, what, "not supported yet")
+}
+
+/// Whether a length of time is `seconds`, however it is written.
+fn lasts(seconds: u32) -> impl FnOnce(&String) -> Result<bool, Mistake> {
+    move |text| Ok(length(text)? == Span::from_seconds(seconds))
+}
+
+/// Whether a text is the first of `words`, the default; it must be one of them.
+fn first_of(words: &[&'static str]) -> impl FnOnce(&String) -> Result<bool, Mistake> {
+    move |text| Ok(words.first() == Some(&choice(text, words)?))
+}

@@ -1,0 +1,225 @@
+//! One pipeline: its windows and steps; sources and outputs have modules of their own.
+
+use std::sync::Arc;
+
+use chrono::Weekday;
+use chrono_tz::Tz;
+use toml::Spanned;
+
+use crate::error::Code;
+use crate::id::PipelineName;
+use crate::spec::{PipelineSpec, SourceSpec, SqlOrigin, StepSpec};
+use crate::time::EventTime;
+use crate::window::{WindowGrid, WindowSize};
+
+use super::diagnose::{Mistake, Place, Read, Report};
+use super::folders::normal;
+use super::later::not_yet;
+use super::raw::{RawPipeline, RawStep, RawWindow};
+use super::resolve::Project;
+use super::value::{filled, length, sql_name, weekday, zone};
+use super::{later, output, source, without_bom};
+
+/// The spec of `[pipeline.<name>]`.
+pub(super) fn pipeline(
+    name: &Spanned<String>,
+    raw: &Spanned<RawPipeline>,
+    project: &mut Project<'_>,
+    report: &mut Report<'_>,
+) -> Read<PipelineSpec> {
+    let place = raw.span();
+    let raw = raw.get_ref();
+    later::pipeline(raw, report);
+    let spec_name = pipeline_name(name, report);
+    let overdue_after = report.read("overdue_after", raw.overdue_after.as_ref(), length);
+    let window = report
+        .required("window", raw.window.as_ref(), &place, "a table `window` with `size = \"1h\"`")
+        .and_then(|raw| window(raw, report));
+    let sources = sources(name.get_ref(), raw, &place, project, report);
+    let steps = steps(raw, &place, project, report);
+    let grid = window.as_ref().ok().map(|(grid, _)| grid);
+    let outputs = output::outputs(name.get_ref(), raw, &place, grid, project, report);
+    let (grid, begin) = window?;
+    Ok(PipelineSpec {
+        name: spec_name?,
+        description: raw.description.clone(),
+        owner: raw.owner.clone(),
+        enabled: raw.enabled.unwrap_or(true),
+        overdue_after: overdue_after?,
+        grid,
+        begin,
+        allow_nondeterministic: raw.allow_nondeterministic.unwrap_or(false),
+        sources: sources?,
+        steps: steps?,
+        outputs: outputs?,
+    })
+}
+
+fn pipeline_name(name: &Spanned<String>, report: &mut Report<'_>) -> Read<PipelineName> {
+    PipelineName::new(name.get_ref()).ok_or_else(|| {
+        let mistake = Mistake::bad("it is not a usable name", "not a pipeline name")
+            .hint("use letters, digits, `_` and `-`, at most 64, and begin with a letter or digit");
+        report.wrong_at("its name", name.span(), mistake)
+    })
+}
+
+/// How the time line is cut, and where the first window begins.
+fn window(
+    raw: &Spanned<RawWindow>,
+    report: &mut Report<'_>,
+) -> Read<(WindowGrid, Option<EventTime>)> {
+    let (place, raw) = (raw.span(), raw.get_ref());
+    let size = report
+        .required("size", raw.size.as_ref(), &place, "`size = \"1h\"`")
+        .and_then(|size| report.check("size", size, window_size));
+    let zone = report.read("timezone", raw.timezone.as_ref(), zone);
+    let first = report.read("week_start", raw.week_start.as_ref(), weekday);
+    let (size, zone) = (size?, zone?.unwrap_or(Tz::UTC));
+    let grid = WindowGrid::new(size.with_week_start(first?.unwrap_or(Weekday::Mon)), zone);
+    if let (Some(first), false) = (&raw.week_start, matches!(size, WindowSize::Week { .. })) {
+        let what = format!("it is for windows of `1w`, not of `{size}`");
+        let mistake = Mistake::new(Code::Conflict, what, "for weeks only").hint("leave it out");
+        return Err(report.wrong_at("`week_start`", first.span(), mistake));
+    }
+    let begin = report.read("begin", raw.begin.as_ref(), |text| begin(text, &grid))?;
+    Ok((grid, begin))
+}
+
+fn window_size(text: &str) -> Result<WindowSize, Mistake> {
+    WindowSize::parse(text).map_err(|why| Mistake::bad(why, "not a size of windows"))
+}
+
+/// The start of a window of `grid`.
+fn begin(text: &str, grid: &WindowGrid) -> Result<EventTime, Mistake> {
+    let at = EventTime::parse(text, grid.zone()).ok_or_else(|| {
+        Mistake::bad(format!("`{text}` is not a point in time"), "not a point in time")
+            .hint("write a date or a time, for example `2026-01-31` or `2026-01-31T06:00`")
+    })?;
+    if grid.is_boundary(at) {
+        return Ok(at);
+    }
+    let what = format!("no window of `{}` begins at `{text}` in {}", grid.size(), grid.zone());
+    let mistake = Mistake::bad(what, "inside a window");
+    Err(match grid.window_at(at) {
+        Some(window) => mistake.hint(format!(
+            "the nearest windows begin at {} and {}",
+            grid.local_instant(window.start()),
+            grid.local_instant(window.end()),
+        )),
+        None => mistake.hint("use a year from 1 to 9999"),
+    })
+}
+
+fn sources(
+    pipeline: &str,
+    raw: &RawPipeline,
+    place: &Place,
+    project: &mut Project<'_>,
+    report: &mut Report<'_>,
+) -> Read<Vec<SourceSpec>> {
+    let mut tables: Vec<_> = raw.source.iter().flatten().collect();
+    if tables.is_empty() {
+        return Err(report.missing("source", place, "a table `source.<table>`"));
+    }
+    tables.sort_by_key(|(table, _)| table.span().start);
+    if let Some((_, second)) = tables.get(1) {
+        let mistake = not_yet("a join of several sources")
+            .hint("prepare one table of both, and use that as the source");
+        report.wrong_at("`source`", second.span(), mistake);
+    }
+    let specs: Vec<_> = tables
+        .into_iter()
+        .map(|(table, raw)| source::source(pipeline, table, raw, project, report))
+        .collect();
+    specs.into_iter().collect()
+}
+
+fn steps(
+    raw: &RawPipeline,
+    place: &Place,
+    project: &Project<'_>,
+    report: &mut Report<'_>,
+) -> Read<Vec<StepSpec>> {
+    let written = raw.step.as_deref().unwrap_or_default();
+    if written.is_empty() {
+        return Err(report.missing("step", place, "`[[….step]]` with `name` and `sql`"));
+    }
+    let mut taken: Vec<&str> =
+        raw.source.iter().flatten().map(|(table, _)| table.get_ref().as_str()).collect();
+    let mut specs = Vec::with_capacity(written.len());
+    for step in written {
+        specs.push(self::step(step, &taken, project, report));
+        taken.extend(step.get_ref().name.as_ref().map(|name| name.get_ref().as_str()));
+    }
+    specs.into_iter().collect()
+}
+
+/// One step, whose name must not be one of `taken`.
+fn step(
+    raw: &Spanned<RawStep>,
+    taken: &[&str],
+    project: &Project<'_>,
+    report: &mut Report<'_>,
+) -> Read<StepSpec> {
+    let (place, raw) = (raw.span(), raw.get_ref());
+    let name = report.required("name", raw.name.as_ref(), &place, "`name = \"hourly\"`").and_then(
+        |name| {
+            report.check("name", name, |text| {
+                match taken.iter().any(|t| t.eq_ignore_ascii_case(text)) {
+                    true => Err(Mistake::new(
+                        Code::Conflict,
+                        format!("`{text}` is the name of a source or of an earlier step"),
+                        "used before",
+                    )
+                    .hint("give each source and step a name of its own; case does not count")),
+                    false => sql_name(text),
+                }
+            })
+        },
+    );
+    let sql = match (&raw.sql, &raw.sql_file) {
+        (Some(sql), None) => inline_sql(sql, report),
+        (None, Some(file)) => sql_file(file, project, report),
+        (None, None) => Err(report.missing("sql", &place, "`sql = \"SELECT …\"` or `sql_file`")),
+        (Some(_), Some(file)) => {
+            let mistake = Mistake::new(Code::Conflict, "`sql` is there too", "one of two")
+                .hint("keep `sql` or `sql_file`");
+            Err(report.wrong_at("`sql_file`", file.span(), mistake))
+        }
+    };
+    let (name, (sql, origin)) = (name?, sql?);
+    Ok(StepSpec { name, sql, origin })
+}
+
+fn inline_sql(sql: &Spanned<String>, report: &mut Report<'_>) -> Read<(String, SqlOrigin)> {
+    let text = report.check("sql", sql, filled)?;
+    let origin = SqlOrigin {
+        file: report.origin().to_owned(),
+        text: Arc::clone(report.text()),
+        offset: report.verbatim_at(sql),
+    };
+    Ok((text, origin))
+}
+
+fn sql_file(
+    file: &Spanned<String>,
+    project: &Project<'_>,
+    report: &mut Report<'_>,
+) -> Read<(String, SqlOrigin)> {
+    let read = |name: &str| {
+        let path = normal(&project.input.base.join(name));
+        let text = (project.input.read_sql)(&path).map_err(|why| {
+            let what = format!("cannot read {}: {why}", path.display());
+            Mistake::bad(what, "cannot be read").hint("it is looked for beside the configuration")
+        })?;
+        let text = without_bom(&text);
+        match text.trim().is_empty() {
+            true => Err(Mistake::bad(format!("{name} is empty"), "no SQL in it")),
+            false => Ok(text.to_owned()),
+        }
+    };
+    let text = report.check("sql_file", file, read)?;
+    let whole = Arc::from(text.as_str());
+    let origin = SqlOrigin { file: file.get_ref().clone(), text: whole, offset: Some(0) };
+    Ok((text, origin))
+}

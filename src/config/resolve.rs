@@ -1,0 +1,150 @@
+//! Raw mirror to spec: what holds for the whole project. Defaults and units are decided here and in the
+//! modules for pipelines, sources and outputs.
+
+use std::path::PathBuf;
+
+use crate::spec::{EngineSpec, PipelineSpec, ProjectSpec};
+use crate::time::Span;
+
+use super::ConfigInput;
+use super::diagnose::{Mistake, Read, Report, Reported};
+use super::folders::{Folder, Folders, normal};
+use super::raw::{Field, RawEngine, RawProject, RawStorage};
+use super::value::{filled, folder, length, size};
+use super::{later, pipeline};
+
+const MAX_OBJECT_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// What the parts of a project need to know of the whole.
+#[derive(Debug)]
+pub(super) struct Project<'a> {
+    pub(super) input: &'a ConfigInput<'a>,
+    pub(super) root: PathBuf,
+    pub(super) folders: Folders,
+}
+
+/// The spec of `raw`; all that is wrong with it is reported.
+pub(super) fn project(
+    raw: &RawProject,
+    input: &ConfigInput<'_>,
+    report: &mut Report<'_>,
+) -> Read<ProjectSpec> {
+    let version = report.required("version", raw.version.as_ref(), &(0..0), "`version = 1`");
+    later::project(raw, report);
+    let name = report.read("name", raw.name.as_ref(), filled);
+    let storage = raw.storage.as_ref();
+    let root = root(storage, input, report);
+    let state = state(storage, root.as_ref().ok(), report);
+    let engine = engine(raw.engine.as_ref(), input, report);
+    let wait = raw.lease.as_ref().and_then(|lease| lease.wait.as_ref());
+    let lease_wait = report.read("wait", wait, length);
+
+    // Where the root is unknown, the rest can still be read as if it were the file's folder.
+    let assumed = root.clone().unwrap_or_else(|_| normal(input.base));
+    let mut project = Project { input, root: assumed, folders: Folders::default() };
+    let pipelines = pipelines(raw, &mut project, report);
+    if let Ok(state) = &state {
+        project.folders.check(state, report);
+    }
+    version?;
+    Ok(ProjectSpec {
+        name: name?.unwrap_or_else(|| folder_name(input)),
+        root: root?,
+        state: state?.path,
+        engine: engine?,
+        lease_wait: lease_wait?.unwrap_or(Span::ZERO),
+        pipelines: pipelines?,
+    })
+}
+
+fn folder_name(input: &ConfigInput<'_>) -> String {
+    let name = input.base.file_name().map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_else(|| "highwater".to_owned())
+}
+
+fn root(
+    raw: Option<&RawStorage>,
+    input: &ConfigInput<'_>,
+    report: &mut Report<'_>,
+) -> Read<PathBuf> {
+    let root = report.read("root", raw.and_then(|raw| raw.root.as_ref()), folder)?;
+    Ok(normal(&input.base.join(root.unwrap_or("."))))
+}
+
+/// The folder of the state; reported as unusable if there is no `root` for it to lie in.
+fn state(
+    raw: Option<&RawStorage>,
+    root: Option<&PathBuf>,
+    report: &mut Report<'_>,
+) -> Read<Folder> {
+    let field = raw.and_then(|raw| raw.state.as_ref());
+    let state = report.read("state", field, folder)?.unwrap_or("_highwater");
+    Ok(Folder {
+        path: normal(&root.ok_or(Reported)?.join(state)),
+        owner: "the state".to_owned(),
+        place: field.map_or(0..0, toml::Spanned::span),
+    })
+}
+
+fn engine(
+    raw: Option<&RawEngine>,
+    input: &ConfigInput<'_>,
+    report: &mut Report<'_>,
+) -> Read<EngineSpec> {
+    let none = RawEngine::default();
+    let raw = raw.unwrap_or(&none);
+    let memory_limit = report.read("memory_limit", raw.memory_limit.as_ref(), size);
+    let threads = count("threads", &raw.threads, 0, report);
+    let jobs = count("jobs", &raw.jobs, 1, report);
+    let temp = report.read("temp_directory", raw.temp_directory.as_ref(), folder);
+    let max_object = report.read("max_object_bytes", raw.max_object_bytes.as_ref(), size);
+    let temp_default =
+        || input.variable("TMPDIR").filter(|text| !text.is_empty()).unwrap_or("/tmp");
+    Ok(EngineSpec {
+        memory_limit_bytes: memory_limit?,
+        threads: threads?.filter(|threads| *threads > 0),
+        jobs: jobs?,
+        temp_directory: normal(&input.base.join(temp?.unwrap_or_else(temp_default))),
+        max_object_bytes: max_object?.unwrap_or(MAX_OBJECT_BYTES),
+    })
+}
+
+/// A whole number that is at least `min`.
+pub(super) fn count(
+    key: &str,
+    field: &Field<u64>,
+    min: usize,
+    report: &mut Report<'_>,
+) -> Read<Option<usize>> {
+    let Some(value) = field else { return Ok(None) };
+    match usize::try_from(*value.get_ref()) {
+        Ok(number) if number >= min => Ok(Some(number)),
+        _ => {
+            let what = format!("{} is out of range", value.get_ref());
+            let mistake = Mistake::bad(what, format!("must be at least {min}"));
+            let mistake = mistake.hint("leave it out to have the default");
+            Err(report.wrong_at(format!("`{key}`"), value.span(), mistake))
+        }
+    }
+}
+
+/// All pipelines in the order of the file.
+fn pipelines(
+    raw: &RawProject,
+    project: &mut Project<'_>,
+    report: &mut Report<'_>,
+) -> Read<Vec<PipelineSpec>> {
+    let mut named: Vec<_> = raw.pipeline.iter().flatten().collect();
+    if named.is_empty() {
+        return Err(report.missing("pipeline", &(0..0), "a table `[pipeline.<name>]`"));
+    }
+    named.sort_by_key(|(name, _)| name.span().start);
+    let specs: Vec<_> = named
+        .into_iter()
+        .map(|(name, raw)| {
+            let context = format!("pipeline `{}`", name.get_ref());
+            report.within(&context, |report| pipeline::pipeline(name, raw, project, report))
+        })
+        .collect();
+    specs.into_iter().collect()
+}

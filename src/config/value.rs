@@ -1,0 +1,130 @@
+//! Single values as people write them: lengths of time, sizes, zones, names.
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use chrono::Weekday;
+use chrono_tz::{TZ_VARIANTS, Tz};
+
+use crate::error::Code;
+use crate::time::Span;
+
+use super::diagnose::{Mistake, listed, nearest};
+
+/// Units that have no fixed length. humantime reads them all the same, `1M` as 30.44 days.
+const CALENDAR_UNITS: [&str; 9] = ["M", "month", "months", "mo", "y", "yr", "yrs", "year", "years"];
+
+/// A length of time: `15m`, `2h`, `1d`.
+pub(super) fn length(text: &str) -> Result<Span, Mistake> {
+    let hint = "write a whole number and a unit, for example `15m`, `2h` or `1d`";
+    let mut words = text.split(|c: char| !c.is_alphabetic());
+    if let Some(unit) = words.find(|word| CALENDAR_UNITS.contains(word)) {
+        let what = format!("`{text}` has no fixed length: `{unit}` is a unit of the calendar");
+        return Err(Mistake::bad(what, "not a fixed length of time")
+            .hint(hint)
+            .hint("`m` is a minute; a month may be 28 to 31 days"));
+    }
+    humantime::parse_duration(text).ok().and_then(span_of).ok_or_else(|| {
+        let what = format!("`{text}` is not a length of time");
+        Mistake::bad(what, "not a length of time").hint(hint)
+    })
+}
+
+fn span_of(length: Duration) -> Option<Span> {
+    Span::from_micros(i64::try_from(length.as_micros()).ok()?)
+}
+
+/// A number of bytes, more than none: `512MiB`, `4GiB`.
+pub(super) fn size(text: &str) -> Result<u64, Mistake> {
+    match text.parse::<ByteSize>() {
+        Ok(ByteSize(bytes)) if bytes > 0 => Ok(bytes),
+        _ => Err(Mistake::bad(format!("`{text}` is not a size"), "not a size in bytes")
+            .hint("write a number and a unit, for example `512MiB` or `4GiB`")),
+    }
+}
+
+/// A time zone of the IANA database.
+pub(super) fn zone(text: &str) -> Result<Tz, Mistake> {
+    text.parse().map_err(|_| {
+        let mistake = Mistake::bad(format!("`{text}` is not a time zone"), "unknown time zone");
+        let similar = match text.contains('/') {
+            true => nearest(text, TZ_VARIANTS.iter().map(|zone| zone.name())),
+            // Whoever leaves the region out means the city.
+            false => zone_of_city(text),
+        };
+        match similar {
+            Some(name) => mistake.hint(format!("did you mean `{name}`?")),
+            None => mistake.hint("use a name of the IANA database, for example `Europe/Berlin`"),
+        }
+    })
+}
+
+fn zone_of_city(text: &str) -> Option<&'static str> {
+    let city = |zone: &'static Tz| zone.name().rsplit('/').next().unwrap_or_default();
+    let similar = nearest(text, TZ_VARIANTS.iter().map(city))?;
+    TZ_VARIANTS.iter().find(|zone| city(zone) == similar).map(|zone| zone.name())
+}
+
+/// A day of the week by its English name.
+pub(super) fn weekday(text: &str) -> Result<Weekday, Mistake> {
+    text.parse().map_err(|_| {
+        Mistake::bad(format!("`{text}` is not a day of the week"), "not a day of the week")
+            .hint("write `monday` to `sunday`")
+    })
+}
+
+/// One of a few words.
+pub(super) fn choice<'c>(text: &str, words: &[&'c str]) -> Result<&'c str, Mistake> {
+    words.iter().find(|word| **word == text).copied().ok_or_else(|| {
+        let mistake =
+            Mistake::bad(format!("`{text}` is none of its values"), "not a value of this key")
+                .note(format!("values: {}", listed(words.iter().copied())));
+        match nearest(text, words.iter().copied()) {
+            Some(similar) => mistake.hint(format!("did you mean `{similar}`?")),
+            None => mistake,
+        }
+    })
+}
+
+/// A name that SQL takes without quotes.
+pub(super) fn sql_name(text: &str) -> Result<String, Mistake> {
+    let first_fits = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if first_fits && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return Ok(text.to_owned());
+    }
+    Err(Mistake::bad(format!("`{text}` is not a name in SQL"), "not a name in SQL")
+        .hint("use letters, digits and `_`, and begin with a letter or `_`"))
+}
+
+/// A text that says something.
+pub(super) fn filled(text: &str) -> Result<String, Mistake> {
+    match text.trim().is_empty() {
+        true => Err(Mistake::bad("it is empty", "must not be empty")),
+        false => Ok(text.to_owned()),
+    }
+}
+
+/// A folder on this machine.
+pub(super) fn folder(text: &str) -> Result<&str, Mistake> {
+    if text.contains("://") {
+        let what = "object stores are not supported yet by this version";
+        return Err(Mistake::new(Code::NotSupportedYet, what, "not a local folder")
+            .hint("write the path of a local folder"));
+    }
+    filled(text).map(|_| text)
+}
+
+/// A pattern for file names.
+pub(super) fn pattern(text: &str) -> Result<glob::Pattern, Mistake> {
+    let unusable = |why: &str| {
+        Mistake::bad(format!("`{text}` is not a pattern: {why}"), "not a pattern for files")
+            .hint("`*` is any part of a name, `**` any folders: `**/*.parquet`")
+    };
+    if text.is_empty() || text.starts_with('/') {
+        return Err(unusable("it is matched below the source's folder"));
+    }
+    glob::Pattern::new(text).map_err(|error| {
+        let at = text.char_indices().nth(error.pos).map_or(text.len(), |(at, _)| at);
+        unusable(error.msg).part(at..at)
+    })
+}

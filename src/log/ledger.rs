@@ -1,0 +1,97 @@
+//! Segments: immutable files of records, one JSON document a line, named and hashed by the log.
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+
+use crate::clock::Clock;
+use crate::error::{Code, Error, Result};
+use crate::hash::Sha256;
+use crate::id::{AttemptId, Generation};
+use crate::ledger::{FileRecord, Ledger};
+use crate::state::{SegmentRef, State};
+use crate::store::{Store, Written, layout};
+
+/// Segments read at once.
+const READS_AT_ONCE: usize = 8;
+
+/// The text of a segment that holds `records`.
+fn encode(records: &[FileRecord]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for record in records {
+        serde_json::to_writer(&mut bytes, record)
+            .map_err(|why| Error::new(Code::Bug, format!("a ledger record has no text: {why}")))?;
+        bytes.push(b'\n');
+    }
+    Ok(bytes)
+}
+
+/// How the segment of `records` will be named, without storing it; only for looking ahead.
+fn reference(key: String, bytes: &[u8], files: usize) -> SegmentRef {
+    SegmentRef {
+        key,
+        len: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+        sha256: Sha256::of(bytes),
+        files: u64::try_from(files).unwrap_or(u64::MAX),
+    }
+}
+
+/// Stores `records` as the segment of `generation`, to be named by an `inputs` entry.
+///
+/// # Errors
+/// If the store fails. A segment that no entry names means nothing.
+pub async fn write_segment(
+    store: &dyn Store,
+    generation: Generation,
+    records: &[FileRecord],
+    clock: &Clock,
+) -> Result<SegmentRef> {
+    let bytes = encode(records)?;
+    let key = layout::inputs_segment(generation, AttemptId(clock.new_id()));
+    let segment = reference(key, &bytes, records.len());
+    match store.create(&segment.key, Bytes::from(bytes)).await {
+        Written::Stored => Ok(segment),
+        Written::Refused(why) | Written::Untrusted(why) => Err(why),
+        // The name is ours alone, so whatever is there now is ours: if it is whole, it landed.
+        Written::Unclear(why) => match store.sha256(&segment.key).await? {
+            Some(hash) if hash == segment.sha256 => Ok(segment),
+            _ => Err(why),
+        },
+    }
+}
+
+/// The ledger that `state` refers to.
+///
+/// # Errors
+/// If a segment is missing or not what the log says; if the store fails.
+pub async fn read_ledger(store: &dyn Store, state: &State) -> Result<Ledger> {
+    let reads = state.segments.iter().map(|segment| read_segment(store, segment));
+    let reads = futures::stream::iter(reads).buffered(READS_AT_ONCE);
+    let segments: Vec<Vec<FileRecord>> = reads.try_collect().await?;
+    let mut ledger = Ledger::default();
+    let mut generation = Generation(0);
+    for records in segments {
+        generation = generation.next().unwrap_or(generation);
+        for record in records {
+            ledger.admit(record, generation);
+        }
+    }
+    Ok(ledger)
+}
+
+async fn read_segment(store: &dyn Store, segment: &SegmentRef) -> Result<Vec<FileRecord>> {
+    let name = store.name_of(&segment.key);
+    let damaged = |why: String| {
+        Error::new(Code::StateCorrupt, format!("the ledger is damaged: {name} {why}"))
+            .note("nothing was computed or written; outputs stand as they are")
+            .hint("restore this file from a backup of the state folder: it is never rewritten")
+    };
+    let bytes = store.read(&segment.key).await?.ok_or_else(|| damaged("is missing".to_owned()))?;
+    let hash = Sha256::of(&bytes);
+    if hash != segment.sha256 {
+        return Err(damaged(format!("has the hash {hash}, expected {}", segment.sha256)));
+    }
+    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines
+        .map(|line| serde_json::from_slice(line).map_err(|why| damaged(format!("says: {why}"))))
+        .collect()
+}

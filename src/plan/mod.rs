@@ -1,0 +1,355 @@
+//! What is due, and why. A function of facts: it never reads a store or a clock, and it decides
+//! nothing that is not in its result.
+//!
+//! Work goes in this order: what is in doubt, live windows, late ones, requests; oldest first
+//! (DESIGN §4). A window is due for one reason, the first that applies of
+//! `in_doubt`, `failed_before`, `new`, `late_data` / `input_changed`, `requested`.
+
+mod admission;
+mod batches;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use admission::admission;
+pub use batches::{BatchPlan, batches};
+
+use crate::error::{Code, Error};
+use crate::id::RequestId;
+use crate::ledger::{FileId, Ledger};
+use crate::spec::PipelineSpec;
+use crate::state::{LateKind, Reason, Request, State, TimeRange, Verb};
+use crate::time::EventTime;
+use crate::window::{Window, WindowSet};
+
+/// What is known before anything is decided.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The pipeline.
+    pub spec: &'a PipelineSpec,
+    /// Its log's fold, with everything of the listing admitted.
+    pub state: &'a State,
+    /// Its admitted inputs.
+    pub ledger: &'a Ledger,
+    /// Admitted files that the listing no longer has.
+    pub missing: &'a BTreeSet<FileId>,
+    /// Whether a listed file could not be read, so that no window may close.
+    pub is_held: bool,
+}
+
+/// What a run would do.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// The windows to compute, in the order of work.
+    pub windows: Vec<DueWindow>,
+    /// Stretches of closed windows without a row, ascending.
+    pub empty: Vec<TimeRange>,
+    /// Windows that are due but cannot be computed, and why.
+    pub refused: Vec<(DueWindow, Error)>,
+    /// Windows with rows that are not closed yet, ascending.
+    pub open: Vec<Window>,
+    /// Where the row of windows begins, should the watermark not have moved before.
+    pub base: Option<EventTime>,
+    /// Requests that nothing is left to do for.
+    pub met: Vec<RequestId>,
+}
+
+/// A window to compute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueWindow {
+    /// Which.
+    pub window: Window,
+    /// Why.
+    pub reason: Reason,
+    /// The files with rows of it, in key order, and how many rows each.
+    pub inputs: Vec<(FileId, u64)>,
+    /// Its rows.
+    pub rows: u64,
+    /// Its share of the files' bytes as stored.
+    pub bytes: u64,
+    /// Its share of the files' bytes in memory.
+    pub bytes_in_memory: u64,
+    /// Rows that came since its last commit.
+    pub late_rows: u64,
+    /// Files that brought them, or that changed.
+    pub late_files: u64,
+}
+
+impl Plan {
+    /// Whether there is nothing to compute and nothing to commit.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.windows.is_empty() && self.empty.is_empty() && self.met.is_empty()
+    }
+}
+
+/// The end of the last closed window: how far the slowest source's promise reaches.
+#[must_use]
+pub fn closed_until(spec: &PipelineSpec, state: &State) -> Option<EventTime> {
+    let promise = spec.sources.iter().map(|source| {
+        let last = state.last_event_at.get(&source.table).copied()?;
+        last.minus(source.watermark_delay)
+    });
+    let slowest = promise.collect::<Option<Vec<_>>>()?.into_iter().min()?;
+    spec.grid.window_at(slowest).map(Window::start)
+}
+
+/// Everything that is due.
+#[must_use]
+pub fn plan(facts: &Facts<'_>) -> Plan {
+    let mut planner = Planner {
+        facts,
+        closed_until: closed_until(facts.spec, facts.state),
+        due: BTreeMap::new(),
+        empty: WindowSet::default(),
+    };
+    planner.in_doubt();
+    planner.failed_before();
+    let base = planner.new_windows();
+    planner.stale();
+    let met = planner.requests();
+    planner.finish(base, met)
+}
+
+struct Planner<'a> {
+    facts: &'a Facts<'a>,
+    closed_until: Option<EventTime>,
+    due: BTreeMap<EventTime, (Window, Reason)>,
+    empty: WindowSet,
+}
+
+impl Planner<'_> {
+    fn in_doubt(&mut self) {
+        for (start, doubt) in &self.facts.state.in_doubt {
+            self.add(*start, doubt.end, Reason::InDoubt);
+        }
+    }
+
+    fn failed_before(&mut self) {
+        for (start, failed) in &self.facts.state.failed {
+            self.add_or_empty(*start, failed.end, Reason::FailedBefore);
+        }
+    }
+
+    /// Closed windows after the watermark. Returns where the row of windows begins.
+    fn new_windows(&mut self) -> Option<EventTime> {
+        let (spec, state) = (self.facts.spec, self.facts.state);
+        let first_window = self.facts.ledger.first_window();
+        let base = spec.begin.unwrap_or(EventTime::FIRST);
+        let from = state.watermark.or(spec.begin).or(first_window)?;
+        let until = self.closed_until?;
+        if self.facts.is_held || from >= until {
+            return Some(base);
+        }
+        if state.watermark.is_none() && spec.begin.is_none() {
+            self.empty.insert(EventTime::FIRST, from);
+        }
+        self.sweep(from, until, Reason::New);
+        Some(base)
+    }
+
+    /// Makes every uncommitted window from `from` to `until` due, or empty.
+    fn sweep(&mut self, from: EventTime, until: EventTime, reason: Reason) {
+        let (state, ledger) = (self.facts.state, self.facts.ledger);
+        let mut at = from;
+        while at < until {
+            let committed_until = state.contiguous_end(at);
+            if committed_until > at {
+                at = committed_until;
+                continue;
+            }
+            let Some(window) = self.facts.spec.grid.window_at(at) else { return };
+            if ledger.rows_of(at) > 0 || state.in_doubt.contains_key(&at) {
+                self.add(at, window.end(), reason);
+                at = window.end();
+                continue;
+            }
+            let stops = [
+                ledger.windows_with_rows(at, until).next(),
+                state.windows.range(at..until).next().map(|(start, _)| *start),
+                state.in_doubt.range(at..until).next().map(|(start, _)| *start),
+                state.empty.gaps(at, until).next().map(|gap| gap.1),
+                state.skipped.gaps(at, until).next().map(|gap| gap.1),
+            ];
+            let stop = stops.into_iter().flatten().fold(until, EventTime::min);
+            self.empty.insert(at, stop);
+            at = stop;
+        }
+    }
+
+    fn stale(&mut self) {
+        for (start, stale) in &self.facts.state.stale {
+            let reason = match stale.kind {
+                LateKind::LateData => Reason::LateData,
+                LateKind::InputChanged => Reason::InputChanged,
+            };
+            self.add_or_empty(*start, stale.end, reason);
+        }
+    }
+
+    /// Adds what requests ask for. Returns those that nothing is left to do for.
+    fn requests(&mut self) -> Vec<RequestId> {
+        let mut met = Vec::new();
+        for (id, request) in &self.facts.state.requests {
+            match request.verb {
+                Verb::Backfill => self.backfill(request),
+                Verb::Reprocess => self.reprocess(*id, request),
+            }
+            let range = (request.start < request.end).then_some(request.start..request.end);
+            let is_due = range.is_some_and(|range| {
+                let (start, end) = (range.start, range.end);
+                self.due.range(range).any(|(start, _)| self.is_owed(*id, request, *start))
+                    || self.empty.ranges().any(|(from, to)| from < end && start < to)
+            });
+            if !is_due {
+                met.push(*id);
+            }
+        }
+        met
+    }
+
+    /// Whether the due window at `start` is still owed to the request.
+    fn is_owed(&self, id: RequestId, request: &Request, start: EventTime) -> bool {
+        let computed = self.facts.state.windows.get(&start);
+        match request.verb {
+            Verb::Backfill => computed.is_none(),
+            Verb::Reprocess => computed.is_none_or(|window| window.begun <= id.0),
+        }
+    }
+
+    fn backfill(&mut self, request: &Request) {
+        let Some(until) = self.closed_until else { return };
+        if self.facts.is_held {
+            return;
+        }
+        let Some(from) = self.first_boundary(request.start) else { return };
+        self.sweep(from, request.end.min(until), Reason::Requested);
+    }
+
+    fn reprocess(&mut self, id: RequestId, request: &Request) {
+        let (state, ledger) = (self.facts.state, self.facts.ledger);
+        if request.start >= request.end {
+            return;
+        }
+        for (start, window) in state.windows.range(request.start..request.end) {
+            if window.begun <= id.0 {
+                self.add(*start, window.committed.end, Reason::Requested);
+            }
+        }
+        for (from, to) in state.skipped.ranges() {
+            let (from, to) = (from.max(request.start), to.min(request.end));
+            for window in self.facts.spec.grid.windows_from(from, to) {
+                if ledger.rows_of(window.start()) > 0 {
+                    self.add(window.start(), window.end(), Reason::Requested);
+                } else {
+                    self.empty.insert(window.start(), window.end());
+                }
+            }
+        }
+    }
+
+    /// The first window start at or after `at`.
+    fn first_boundary(&self, at: EventTime) -> Option<EventTime> {
+        let window = self.facts.spec.grid.window_at(at)?;
+        Some(if window.start() == at { at } else { window.end() })
+    }
+
+    fn add(&mut self, start: EventTime, end: EventTime, reason: Reason) {
+        if let Some(window) = Window::new(start, end) {
+            self.due.entry(start).or_insert((window, reason));
+        }
+    }
+
+    /// Adds a window, unless it has no rows and never had an object: then it is empty.
+    fn add_or_empty(&mut self, start: EventTime, end: EventTime, reason: Reason) {
+        let state = self.facts.state;
+        let may_have_object =
+            state.windows.contains_key(&start) || state.in_doubt.contains_key(&start);
+        if may_have_object || self.facts.ledger.rows_of(start) > 0 {
+            self.add(start, end, reason);
+        } else {
+            self.empty.insert(start, end);
+        }
+    }
+
+    fn finish(self, base: Option<EventTime>, met: Vec<RequestId>) -> Plan {
+        let mut plan = Plan { base, met, open: self.open_windows(), ..Plan::default() };
+        for (_, (window, reason)) in &self.due {
+            let due = self.due_window(*window, *reason);
+            match self.missing_input(&due) {
+                Some(error) => plan.refused.push((due, error)),
+                None => plan.windows.push(due),
+            }
+        }
+        plan.windows.sort_by_key(|due| (rank(due.reason), due.window));
+        let range = |(start, end)| TimeRange { start, end };
+        plan.empty = self.empty.ranges().map(range).collect();
+        plan
+    }
+
+    fn due_window(&self, window: Window, reason: Reason) -> DueWindow {
+        let mut due = DueWindow {
+            window,
+            reason,
+            inputs: Vec::new(),
+            rows: 0,
+            bytes: 0,
+            bytes_in_memory: 0,
+            late_rows: 0,
+            late_files: 0,
+        };
+        for (id, rows) in self.facts.ledger.inputs_of(window.start()) {
+            if let Some(file) = self.facts.ledger.file(id) {
+                let share = |bytes| share_of(bytes, rows, file.record.rows);
+                due.rows = due.rows.saturating_add(rows);
+                due.bytes = due.bytes.saturating_add(share(file.record.version.size));
+                due.bytes_in_memory =
+                    due.bytes_in_memory.saturating_add(share(file.record.bytes_in_memory));
+            }
+            due.inputs.push((id.clone(), rows));
+        }
+        if let Some(stale) = self.facts.state.stale.get(&window.start()) {
+            (due.late_rows, due.late_files) = (stale.rows, stale.files);
+        }
+        due
+    }
+
+    fn missing_input(&self, due: &DueWindow) -> Option<Error> {
+        let (id, rows) = due.inputs.iter().find(|(id, _)| self.facts.missing.contains(id))?;
+        let label = self.facts.spec.grid.label(due.window);
+        Some(
+            Error::new(
+                Code::InputRemoved,
+                format!("{} is gone, and window {label} needs {rows} rows of it", id.key),
+            )
+            .note("the window's output stands as it was")
+            .hint("put the file back and run `highwater run`: the window is taken up by itself"),
+        )
+    }
+
+    fn open_windows(&self) -> Vec<Window> {
+        let Some(until) = self.closed_until else { return Vec::new() };
+        let open = self.facts.ledger.windows_with_rows(until, EventTime::END);
+        open.filter_map(|start| self.facts.spec.grid.window_at(start)).collect()
+    }
+}
+
+/// Live windows before late ones before requests.
+fn rank(reason: Reason) -> u8 {
+    match reason {
+        Reason::InDoubt => 0,
+        Reason::FailedBefore | Reason::New => 1,
+        Reason::LateData | Reason::InputChanged => 2,
+        Reason::Requested => 3,
+    }
+}
+
+/// `bytes * rows / rows_of_file`, for a file that may claim to have no rows.
+fn share_of(bytes: u64, rows: u64, rows_of_file: u64) -> u64 {
+    let share = u128::from(bytes)
+        .saturating_mul(u128::from(rows))
+        .checked_div(u128::from(rows_of_file))
+        .unwrap_or_default();
+    u64::try_from(share).unwrap_or(u64::MAX)
+}

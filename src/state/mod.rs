@@ -1,0 +1,195 @@
+//! What the log of a pipeline says is true, and how it says it.
+//!
+//! The log is a sequence of [`Entry`]s; [`State`] is their fold, and [`State::apply`] is the only
+//! function that changes it. Nothing here reads a store, a clock or a source of randomness.
+//!
+//! Invariants kept by the fold: CM-1 (chain and contiguity), CM-3 (a batch is committed once), CM-4
+//! (epochs), WM-1 and WM-2 (watermark), BF-1 (requests do not move it).
+
+mod apply;
+pub mod codec;
+mod entry;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+pub use apply::Violation;
+pub use entry::{
+    BatchOutput, BatchWindow, Begin, Body, ClaimReason, Commit, CommittedOutput, CommittedWindow,
+    Entry, Failed, FailedWindow, FORMAT, Inputs, InputsDigest, LateKind, LateWindow, Query,
+    QueryStep, Reason, Request, RowCounts, SegmentRef, Shape, ShapeOutput, Skip, TimeRange, Verb,
+    WatermarkMove, Who,
+};
+
+use crate::hash::Sha256;
+use crate::id::{BatchId, Epoch, Generation, PipelineName, RequestId, Revision, Seq, StoreId};
+use crate::time::{EventTime, ProcessingTime};
+use crate::window::{Window, WindowSet};
+
+/// The fold of a log up to and including its head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// The state prefix this log belongs to.
+    pub store: StoreId,
+    /// The pipeline this log belongs to.
+    pub pipeline: PipelineName,
+    /// The newest entry.
+    pub head: Head,
+    /// The newest claim's epoch; 0 before the first claim.
+    pub epoch: Epoch,
+    /// Who holds the newest epoch; `None` once it was released.
+    pub holder: Option<Holder>,
+    /// What fixes where outputs lie, once it is known.
+    pub shape: Option<Shape>,
+    /// The newest query and the entry that brought it.
+    pub query: Option<(Seq, Query)>,
+    /// How often the ledger was added to.
+    pub generation: Generation,
+    /// The ledger's segments, oldest first.
+    pub segments: Vec<SegmentRef>,
+    /// Per table: the highest usable event time of any version ever admitted.
+    pub last_event_at: BTreeMap<String, EventTime>,
+    /// Rows that no window will ever hold, over all admissions.
+    pub refused_rows: RowCounts,
+    /// The end of the unbroken row of committed windows; `None` before the first commit.
+    pub watermark: Option<EventTime>,
+    /// Windows that were computed, by start.
+    pub windows: BTreeMap<EventTime, WindowState>,
+    /// Windows committed without a row of input.
+    pub empty: WindowSet,
+    /// Windows committed as skipped.
+    pub skipped: WindowSet,
+    /// Committed windows whose inputs differ from those they were computed from, by start.
+    pub stale: BTreeMap<EventTime, Stale>,
+    /// Windows begun and neither committed nor given back, by start.
+    pub in_doubt: BTreeMap<EventTime, InDoubt>,
+    /// Windows whose last computation failed, by start.
+    pub failed: BTreeMap<EventTime, FailedWindow>,
+    /// Batches begun by the current epoch and not ended.
+    pub open: BTreeMap<BatchId, OpenBatch>,
+    /// Requests that are not done, oldest first.
+    pub requests: BTreeMap<RequestId, Request>,
+}
+
+/// The newest entry of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its place.
+    pub seq: Seq,
+    /// The hash of its body, which the next entry names.
+    pub hash: Sha256,
+    /// When it was written, by its writer's clock; for people only.
+    pub at: ProcessingTime,
+}
+
+/// Who claimed the newest epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The process.
+    pub who: Who,
+    /// When, by its clock; for people only.
+    pub since: ProcessingTime,
+}
+
+/// A window that was computed and committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowState {
+    /// The committed facts, as logged.
+    pub committed: CommittedWindow,
+    /// The entry that committed it.
+    pub seq: Seq,
+    /// The entry that began it: requests made later are not yet met by it.
+    pub begun: Seq,
+    /// The generation it was computed from.
+    pub generation: Generation,
+    /// The entry of the query it was computed with.
+    pub query: Seq,
+}
+
+/// Why a committed window must be computed again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stale {
+    /// The window's end.
+    pub end: EventTime,
+    /// What changed.
+    pub kind: LateKind,
+    /// Rows that came since, over all admissions since its commit.
+    pub rows: u64,
+    /// Files that came or changed since.
+    pub files: u64,
+}
+
+/// A window whose object may hold an attempt that was never committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InDoubt {
+    /// The window's end.
+    pub end: EventTime,
+    /// The batch that began it last.
+    pub batch: BatchId,
+}
+
+/// A begun batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenBatch {
+    /// The entry that began it.
+    pub seq: Seq,
+    /// The generation its inputs were planned from.
+    pub generation: Generation,
+    /// The entry of its query.
+    pub query: Seq,
+    /// Its windows by start, and whether each was in doubt before this batch.
+    pub windows: BTreeMap<EventTime, (BatchWindow, bool)>,
+}
+
+impl State {
+    /// The seq that the next entry takes; `None` at the end of time.
+    #[must_use]
+    pub fn next_seq(&self) -> Option<Seq> {
+        self.head.seq.next()
+    }
+
+    /// Whether the window was committed: computed, empty, or skipped.
+    #[must_use]
+    pub fn is_committed(&self, window: Window) -> bool {
+        self.windows.contains_key(&window.start())
+            || self.empty.contains(window.start())
+            || self.skipped.contains(window.start())
+    }
+
+    /// The revision that the next publication of the window at `start` gets.
+    #[must_use]
+    pub fn next_revision(&self, start: EventTime) -> Option<Revision> {
+        match self.windows.get(&start) {
+            Some(window) => window.committed.rev.next(),
+            None => Some(Revision(1)),
+        }
+    }
+
+    /// How far the unbroken row of committed windows reaches from `from`.
+    #[must_use]
+    pub fn contiguous_end(&self, from: EventTime) -> EventTime {
+        let mut end = from;
+        loop {
+            let further = match self.windows.get(&end) {
+                Some(window) => Some(window.committed.end),
+                None => self.empty.end_of_run(end).or_else(|| self.skipped.end_of_run(end)),
+            };
+            match further {
+                Some(further) if further > end => end = further,
+                _ => return end,
+            }
+        }
+    }
+
+    /// The highest event time below which every source has promised its rows, before any delay;
+    /// `None` while a source of `tables` has none.
+    #[must_use]
+    pub fn slowest_event<'a>(
+        &self,
+        tables: impl IntoIterator<Item = &'a str>,
+    ) -> Option<EventTime> {
+        let seen = tables.into_iter().map(|table| self.last_event_at.get(table).copied());
+        seen.collect::<Option<Vec<_>>>()?.into_iter().min()
+    }
+}

@@ -1,0 +1,1 @@
+//! Fold rules, one test each; golden entries; damage.

@@ -1,0 +1,66 @@
+//! Builds and reads every key of a state prefix.
+//!
+//! ```text
+//! <state>/<pipeline>/log/<20 digits>.json      the log: contiguous from 0, created once, never changed
+//! <state>/<pipeline>/seg/inputs-<20 digits>.<attempt>.seg   records of one admission, by generation
+//! <state>/<pipeline>/tmp/<20 digits>-…         staged files of one epoch; local disk only
+//! <state>/<pipeline>/lock                      held by `flock` while a process writes; local disk only
+//! <output>/_OWNER.json                         which pipeline may write below
+//! ```
+//!
+//! Nothing in a state prefix ends in `.parquet`, so that no reader takes it for data.
+
+use crate::id::{AttemptId, Epoch, Generation, Seq};
+
+/// The name of the file that says which pipeline owns an output.
+pub const OWNER: &str = "_OWNER.json";
+
+/// The file that the writing process holds locked.
+pub const LOCK: &str = "lock";
+
+/// The folder of staged files.
+pub const STAGING: &str = "tmp";
+
+/// The key of the log's entry `seq`.
+#[must_use]
+pub fn entry(seq: Seq) -> String {
+    format!("log/{:020}.json", seq.0)
+}
+
+/// The key of the segment that attempt `att` wrote for `generation`.
+#[must_use]
+pub fn inputs_segment(generation: Generation, att: AttemptId) -> String {
+    format!("seg/inputs-{:020}.{att}.seg", generation.0)
+}
+
+/// How the names of staged files of `epoch` begin.
+#[must_use]
+pub fn staging_prefix(epoch: Epoch) -> String {
+    format!("{:020}-", epoch.0)
+}
+
+/// The epoch that a staged file belongs to; `None` if the name is not one of ours.
+#[must_use]
+pub fn staged_by(name: &str) -> Option<Epoch> {
+    let (digits, _) = name.split_once('-')?;
+    (digits.len() == 20).then(|| digits.parse().ok().map(Epoch))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sort_as_places_do() {
+        let places = [0, 9, 10, 99, 1 << 40, u64::MAX];
+        assert!(places.windows(2).all(|pair| entry(Seq(pair[0])) < entry(Seq(pair[1]))));
+    }
+
+    #[test]
+    fn staged_files_tell_their_epoch() {
+        let name = format!("{}x", staging_prefix(Epoch(7)));
+        assert_eq!(staged_by(&name), Some(Epoch(7)));
+        assert_eq!(staged_by("7-x"), None);
+        assert_eq!(staged_by("notes.txt"), None);
+    }
+}
