@@ -163,6 +163,56 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every code there is.
+    pub const ALL: &[Self] = &[
+        Self::Usage,
+        Self::NotConfirmed,
+        Self::UnknownPipeline,
+        Self::ConfigMissing,
+        Self::ConfigSyntax,
+        Self::UnknownKey,
+        Self::BadEnvironment,
+        Self::MissingKey,
+        Self::BadValue,
+        Self::Conflict,
+        Self::PathNotInjective,
+        Self::NotSupportedYet,
+        Self::BadSql,
+        Self::NotDeterministic,
+        Self::NotAQuery,
+        Self::SqlFailed,
+        Self::CorruptInput,
+        Self::NoEventTime,
+        Self::BadEventTimeType,
+        Self::SchemaMismatch,
+        Self::InputChanged,
+        Self::InputRemoved,
+        Self::TooManyWindows,
+        Self::UnusableTime,
+        Self::WindowTooLarge,
+        Self::LeaseHeld,
+        Self::Fenced,
+        Self::OutcomeUnknown,
+        Self::StateCorrupt,
+        Self::StateTooNew,
+        Self::NotTheOwner,
+        Self::ShapeChanged,
+        Self::SourceMissing,
+        Self::PermissionDenied,
+        Self::StorageFull,
+        Self::StoreFailed,
+        Self::StoreUnfit,
+        Self::WindowsFailed,
+        Self::Interrupted,
+        Self::Bug,
+    ];
+
+    /// The code that prints as `text`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.to_string() == text)
+    }
+
     /// What the caller can do about it.
     #[must_use]
     pub fn kind(self) -> ErrorKind {
@@ -378,5 +428,6 @@ mod tests {
     fn codes_have_four_digits() {
         assert_eq!(Code::Usage.to_string(), "HW0001");
         assert_eq!(Code::CorruptInput.to_string(), "HW3001");
+        assert!(Code::ALL.iter().all(|code| Code::parse(&code.to_string()) == Some(*code)));
     }
 }

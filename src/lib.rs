@@ -6,6 +6,8 @@ pub mod config;
 #[cfg(feature = "engine")]
 pub mod crashpoint;
 pub mod error;
+#[cfg(feature = "engine")]
+pub mod execute;
 pub mod hash;
 pub mod id;
 pub mod invariant;
@@ -17,6 +19,11 @@ pub mod plan;
 pub mod process;
 #[cfg(feature = "engine")]
 pub mod publish;
+pub mod report;
+#[cfg(feature = "engine")]
+pub mod run;
+#[cfg(feature = "engine")]
+pub mod source;
 pub mod spec;
 pub mod state;
 #[cfg(feature = "engine")]

@@ -61,6 +61,12 @@ impl Publisher {
         self.writer.state()
     }
 
+    /// Whether the last command ended with everything known, so that another can follow.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.writer.is_idle()
+    }
+
     /// Appends one entry.
     ///
     /// # Errors

@@ -33,7 +33,7 @@ impl EventTime {
     /// First event time a row may carry: 0001-02-01. Windows around it still have a printable start.
     pub const FIRST: Self = Self(-62_132_918_400 * MICROS_PER_SECOND);
     /// End (exclusive) of the event times a row may carry: 9999-11-01.
-    pub const END: Self = Self(253_396_857_600 * MICROS_PER_SECOND);
+    pub const END: Self = Self(253_397_030_400 * MICROS_PER_SECOND);
 
     /// The instant `micros` microseconds after the Unix epoch.
     #[must_use]
@@ -101,7 +101,8 @@ impl EventTime {
         let mut before = local.and_utc().timestamp().checked_sub(26 * 3600)?;
         let mut after = local.and_utc().timestamp().checked_add(26 * 3600)?;
         while before < after {
-            let middle = before.midpoint(after);
+            // Rounded down: `midpoint` rounds towards 1970, and would never end before it.
+            let middle = before.checked_add(after)?.div_euclid(2);
             if zone.from_utc_datetime(&DateTime::from_timestamp(middle, 0)?.naive_utc()).naive_local() < local {
                 before = middle.checked_add(1)?;
             } else {

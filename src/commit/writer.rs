@@ -7,7 +7,7 @@ use crate::error::Code;
 use crate::id::{AttemptId, Epoch, RunId};
 use crate::state::codec;
 use crate::state::{
-    Body, Commit, Entry, FORMAT, Failed, FailedWindow, State, WatermarkMove, Who,
+    Body, Entry, FORMAT, Failed, FailedWindow, State, Who,
 };
 use crate::time::{EventTime, ProcessingTime};
 
@@ -69,6 +69,12 @@ impl Writer {
     #[must_use]
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Whether it can take a command.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Idle)
     }
 
     /// Starts `command`. Only a writer that is done with the one before takes another.
@@ -243,7 +249,9 @@ impl Writer {
             },
             batch::Step::Over => {
                 let (mut commit, unknown) = publication.commit();
-                commit.watermark = watermark_after(&self.state, &commit, base);
+                let windows = commit.windows.iter().map(|window| (window.start, window.end));
+                let empty = commit.empty.iter().map(|range| (range.start, range.end));
+                commit.watermark = self.state.watermark_after(windows.chain(empty), base);
                 let then = unknown.map_or(Then::Finish, Then::FinishInDoubt);
                 return self.append(Body::Commit(commit), stamp, stamp.second, then);
             }
@@ -261,22 +269,4 @@ fn all_failed(
 
 fn too_large(message: String) -> Outcome {
     Outcome::Refused(StoreFault { code: Code::StoreFailed, message })
-}
-
-/// How `commit` moves the watermark of `state`: to the end of the unbroken row of committed windows.
-/// The first move starts at `base`.
-fn watermark_after(state: &State, commit: &Commit, base: EventTime) -> Option<WatermarkMove> {
-    let from = state.watermark.unwrap_or(base);
-    let mut committed = crate::window::WindowSet::default();
-    commit.windows.iter().for_each(|window| committed.insert(window.start, window.end));
-    commit.empty.iter().for_each(|range| committed.insert(range.start, range.end));
-    let mut to = from;
-    loop {
-        let further = state.contiguous_end(committed.end_of_run(to).unwrap_or(to));
-        if further <= to {
-            break;
-        }
-        to = further;
-    }
-    (to > from).then_some(WatermarkMove { from, to })
 }

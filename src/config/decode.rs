@@ -12,7 +12,8 @@ use toml::de::{DeTable, DeValue, Deserializer};
 
 use crate::error::{Code, Error};
 
-use super::diagnose::{Place, Read, Report, Reported, nearest};
+use super::diagnose::{Place, Read, Report, Reported};
+use super::mistake::nearest;
 use super::raw::RawProject;
 
 /// The version of the format that is read here.
@@ -121,8 +122,8 @@ fn lies_at(value: &Spanned<DeValue<'_>>, place: &Place) -> bool {
     value.span() == *place || items.into_iter().any(|item| item.span() == *place)
 }
 
-/// Environment variables carry no type. Each is a text until the mirror asks for something else: then
-/// it is read as TOML. Gives whether that changed anything.
+/// Environment variables carry no type. Each is a text until the mirror asks for something else:
+/// then it is read as TOML. Gives whether that changed anything.
 fn retype(table: &mut DeTable<'_>, place: &Place) -> bool {
     table.iter_mut().any(|(_, value)| {
         let is_here = value.span() == *place;

@@ -9,6 +9,8 @@ use toml::Spanned;
 
 use crate::error::{Code, Error, Excerpt};
 
+use super::mistake::Mistake;
+
 /// A byte range of the configuration's text; behind its end, the number of an [`Override`].
 pub(super) type Place = Range<usize>;
 
@@ -18,52 +20,6 @@ pub(super) struct Reported;
 
 /// What a step of reading gives: the value, or nothing because the mistake is reported.
 pub(super) type Read<T> = Result<T, Reported>;
-
-/// What is wrong with a value, before it is known whose value it is.
-#[derive(Debug)]
-pub(super) struct Mistake {
-    code: Code,
-    /// The sentence; it names the value, not the key.
-    what: String,
-    label: String,
-    notes: Vec<String>,
-    hints: Vec<String>,
-    /// The bytes of the value that are wrong; `None`: all.
-    part: Option<Range<usize>>,
-}
-
-impl Mistake {
-    pub(super) fn new(code: Code, what: impl Into<String>, label: impl Into<String>) -> Self {
-        let (what, label) = (what.into(), label.into());
-        Self { code, what, label, notes: Vec::new(), hints: Vec::new(), part: None }
-    }
-
-    pub(super) fn bad(what: impl Into<String>, label: impl Into<String>) -> Self {
-        Self::new(Code::BadValue, what, label)
-    }
-
-    pub(super) fn note(mut self, note: impl Into<String>) -> Self {
-        self.notes.push(note.into());
-        self
-    }
-
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hints.push(hint.into());
-        self
-    }
-
-    pub(super) fn part(mut self, part: Range<usize>) -> Self {
-        self.part = Some(part);
-        self
-    }
-
-    /// The sentence about `subject`, and the few words for the place.
-    fn about(self, subject: impl fmt::Display) -> (Error, String) {
-        let error = Error::new(self.code, format!("{subject}: {}", self.what));
-        let error = self.notes.into_iter().fold(error, Error::note);
-        (self.hints.into_iter().fold(error, Error::hint), self.label)
-    }
-}
 
 /// A value that an environment variable put over the file's.
 #[derive(Debug)]
@@ -286,23 +242,4 @@ impl<'a> Report<'a> {
     fn excerpt(&self, span: Place, label: String) -> Excerpt {
         Excerpt { origin: self.origin.to_owned(), text: Arc::clone(&self.text), span, label }
     }
-}
-
-/// The candidate most like `word`, if it is like it at all.
-pub(super) fn nearest<'c>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'c str>,
-) -> Option<&'c str> {
-    let word = word.to_lowercase();
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&word, &candidate.to_lowercase()), candidate))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, candidate)| candidate)
-}
-
-/// `a, b, c`, each in backticks.
-pub(super) fn listed<'w>(words: impl IntoIterator<Item = &'w str>) -> String {
-    words.into_iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }

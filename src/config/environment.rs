@@ -10,7 +10,8 @@ use toml::de::{DeTable, DeValue};
 
 use crate::error::{Code, Error};
 
-use super::diagnose::{Place, Report, listed};
+use super::diagnose::{Place, Report};
+use super::mistake::listed;
 
 /// Two underscores: `HIGHWATER_CONFIG` and its like are not overrides.
 const PREFIX: &str = "HIGHWATER__";
@@ -29,7 +30,12 @@ pub(super) fn apply<'d>(
         let place = report.add_override(variable);
         let path: Vec<&str> = path.split("__").collect();
         let value = Spanned::new(place.clone(), DeValue::String(Cow::Borrowed(value)));
-        match put(document, None, &path, value) {
+        let put = if path.contains(&"") {
+            Err("names no key".to_owned())
+        } else {
+            put(document, None, &path, value)
+        };
+        match put {
             Ok(Some((key, place))) => report.replaced(key, place),
             Ok(None) => {}
             Err(why) => {
@@ -49,14 +55,12 @@ fn put<'d>(
     path: &[&str],
     value: Spanned<DeValue<'d>>,
 ) -> Result<Option<(String, Place)>, String> {
-    let Some((word, deeper)) = path.split_first().filter(|(word, _)| !word.is_empty()) else {
-        return Err("names no key".to_owned());
-    };
+    let Some((word, deeper)) = path.split_first() else { return Ok(None) };
     let key = existing(table, parent, word)?.unwrap_or_else(|| word.to_ascii_lowercase());
-    let named = parent.filter(|parent| NAMED.contains(parent));
-    if let (Some(parent), None) = (named, table.get(key.as_str())) {
+    let collection = parent.filter(|parent| NAMED.contains(parent));
+    if let (Some(collection), None) = (collection, table.get(key.as_str())) {
         let names = listed(table.keys().map(|key| key.get_ref().as_ref()));
-        return Err(format!("there is no {parent} `{key}`, only {names}"));
+        return Err(format!("there is no {collection} `{key}`, only {names}"));
     }
     let place = value.span();
     if deeper.is_empty() {
@@ -77,7 +81,7 @@ fn put<'d>(
     }
 }
 
-/// The key of `table` that `word` stands for: `ORDERS_EU` is `orders_eu`, `orders-eu` or `Orders_EU`.
+/// The key of `table` that `word` stands for: `ORDERS_EU` is `orders_eu` or `Orders-EU`.
 fn existing(
     table: &DeTable<'_>,
     parent: Option<&str>,

@@ -47,8 +47,8 @@ pub(super) struct Folders {
 }
 
 impl Folders {
-    /// Reports every folder that holds what belongs to another: an output must be a source of rows
-    /// for nobody by accident, and nothing else may look like one of its windows.
+    /// Reports every two folders that overlap where they must not: rows written would be read as
+    /// input, or a file of one be taken for a file of the other. Sources may share a folder.
     pub(super) fn check(&self, state: &Folder, report: &mut Report<'_>) {
         for (at, output) in self.outputs.iter().enumerate() {
             let earlier = self.outputs.iter().take(at);

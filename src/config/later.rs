@@ -1,12 +1,13 @@
-//! Documented keys that this version does not have yet. One at its default changes nothing and is let
-//! through; any other value is refused, never ignored.
+//! Documented keys that this version does not have yet. One at its default changes nothing and is
+//! let through; any other value is refused, never ignored.
 
 use std::fmt::Debug;
 
-use crate::error::Code;
+use crate::error::{Code, Error};
 use crate::time::Span;
 
-use super::diagnose::{Mistake, Report};
+use super::diagnose::{Place, Report};
+use super::mistake::Mistake;
 use super::raw::{Field, RawOutput, RawPipeline, RawProject, RawSource, Unread};
 use super::value::{choice, length};
 
@@ -74,11 +75,15 @@ pub(super) fn output(raw: &RawOutput, report: &mut Report<'_>) {
 /// Refuses a key that has no default: to be there is to ask for something.
 fn absent(key: &str, field: &Unread, report: &mut Report<'_>) {
     if let Some(value) = field {
-        report.wrong_at(format!("`{key}`"), value.span(), not_yet("this key").hint("leave it out"));
+        refuse(&format!("`{key}`"), "leave it out", value.span(), report);
     }
 }
 
 /// Refuses a value that asks for something else than `is_default` accepts.
+#[expect(
+    clippy::ref_option,
+    reason = "the lists above are read as tables: no `as_ref()` on each line"
+)]
 fn default<T: Debug>(
     key: &str,
     field: &Field<T>,
@@ -86,18 +91,22 @@ fn default<T: Debug>(
     is_default: impl FnOnce(&T) -> Result<bool, Mistake>,
 ) {
     let Some(value) = field else { return };
-    let mistake = match is_default(value.get_ref()) {
-        Ok(true) => return,
-        Ok(false) => not_yet(&format!("`{:?}`", value.get_ref())).hint("leave it at its default"),
-        Err(mistake) => mistake,
-    };
-    report.wrong_at(format!("`{key}`"), value.span(), mistake);
+    match is_default(value.get_ref()) {
+        Ok(true) => {}
+        Ok(false) => {
+            let what = format!("`{key} = {:?}`", value.get_ref());
+            refuse(&what, "leave it out, so that it has its default", value.span(), report);
+        }
+        Err(mistake) => {
+            report.wrong_at(format!("`{key}`"), value.span(), mistake);
+        }
+    }
 }
 
-/// What to say of `what`, a key or a value that this version does not have.
-pub(super) fn not_yet(what: &str) -> Mistake {
-    let what = format!("{what} is not supported yet by this version");
-    Mistake::new(Code::NotSupportedYet, what, "not supported yet")
+/// Reports that this version does not have `what`.
+pub(super) fn refuse(what: &str, hint: &str, place: Place, report: &mut Report<'_>) {
+    let message = format!("{what} is not supported yet by this version");
+    report.add(place, "not supported yet", Error::new(Code::NotSupportedYet, message).hint(hint));
 }
 
 /// Whether a length of time is `seconds`, however it is written.

@@ -13,6 +13,7 @@ mod diagnose;
 mod environment;
 mod folders;
 mod later;
+mod mistake;
 mod output;
 mod pipeline;
 mod raw;
@@ -73,8 +74,8 @@ impl<'a> ConfigInput<'a> {
 /// Reads a configuration.
 ///
 /// # Errors
-/// Every mistake in it, in the order of the file. Syntax comes first and alone: what a broken line was
-/// meant to say is a guess.
+/// Every mistake in it, in the order of the file. Syntax comes first and alone: what a broken line
+/// was meant to say is a guess.
 pub fn load(input: &ConfigInput<'_>) -> Result<ProjectSpec, Vec<Error>> {
     if input.text.len() > TEXT_BYTES_MAX {
         let message = format!("{} is larger than 10 MiB", input.origin);

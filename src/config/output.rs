@@ -1,16 +1,15 @@
 //! Outputs: what is published, under which path, in which format.
 
-use std::path::{Component, Path};
-
 use toml::Spanned;
 
 use crate::error::{Code, Error};
 use crate::spec::{Compression, OutputSpec};
 use crate::window::{PathTemplate, TemplateClash, WindowGrid};
 
-use super::diagnose::{Mistake, Place, Read, Report, nearest};
+use super::diagnose::{Place, Read, Report};
 use super::folders::{Folder, normal};
 use super::later;
+use super::mistake::{Mistake, nearest};
 use super::raw::{RawOutput, RawPipeline};
 use super::resolve::Project;
 use super::value::{choice, filled, folder};
@@ -98,12 +97,6 @@ fn template(text: &str, grid: Option<&WindowGrid>) -> Result<PathTemplate, Mista
     folder(text)?;
     let template = PathTemplate::parse(text)
         .map_err(|error| Mistake::bad(error.message, "not a path for windows").part(error.span))?;
-    let stays_below = |part| matches!(part, Component::Normal(_) | Component::CurDir);
-    if !Path::new(text).components().all(stays_below) {
-        let what = format!("`{text}` leads out of `storage.root`");
-        return Err(Mistake::bad(what, "must be below the root")
-            .hint("write a path below `storage.root`, without `..` and without a leading `/`"));
-    }
     match grid.map(|grid| (grid, template.check_injective(grid))) {
         Some((grid, Err(clash))) => Err(not_injective(clash, grid)),
         _ => Ok(template),
@@ -137,9 +130,14 @@ fn sort_by(raw: &RawOutput, report: &mut Report<'_>) -> Read<Vec<String>> {
         .enumerate()
         .map(|(at, column)| {
             let is_repeated = columns.iter().take(at).any(|earlier| earlier == column);
-            report.check("sort_by", column, |text| match is_repeated {
-                true => Err(Mistake::bad(format!("`{text}` stands there twice"), "named before")),
-                false => filled(text),
+            report.check("sort_by", column, |text| {
+                if is_repeated {
+                    return Err(Mistake::bad(
+                        format!("`{text}` stands there twice"),
+                        "named before",
+                    ));
+                }
+                filled(text)
             })
         })
         .collect();
@@ -157,7 +155,7 @@ fn compression(raw: &RawOutput, report: &mut Report<'_>) -> Read<Compression> {
             .filter(|level| (1..=ZSTD_LEVEL_MAX).contains(level))
             .ok_or_else(|| {
                 let what = format!("{} is not a level of zstd", level.get_ref());
-                let mistake = Mistake::bad(what, "must be 1 to 22");
+                let mistake = Mistake::bad(what, "out of range").hint("write 1 to 22");
                 report.wrong_at("`compression_level`", level.span(), mistake)
             })?,
     };

@@ -12,9 +12,9 @@ use crate::spec::{PipelineSpec, SourceSpec, SqlOrigin, StepSpec};
 use crate::time::EventTime;
 use crate::window::{WindowGrid, WindowSize};
 
-use super::diagnose::{Mistake, Place, Read, Report};
+use super::diagnose::{Place, Read, Report};
 use super::folders::normal;
-use super::later::not_yet;
+use super::mistake::Mistake;
 use super::raw::{RawPipeline, RawStep, RawWindow};
 use super::resolve::Project;
 use super::value::{filled, length, sql_name, weekday, zone};
@@ -123,9 +123,8 @@ fn sources(
     }
     tables.sort_by_key(|(table, _)| table.span().start);
     if let Some((_, second)) = tables.get(1) {
-        let mistake = not_yet("a join of several sources")
-            .hint("prepare one table of both, and use that as the source");
-        report.wrong_at("`source`", second.span(), mistake);
+        let hint = "prepare one table of both, and use that as the source";
+        later::refuse("a join of several sources", hint, second.span(), report);
     }
     let specs: Vec<_> = tables
         .into_iter()
@@ -162,21 +161,9 @@ fn step(
     report: &mut Report<'_>,
 ) -> Read<StepSpec> {
     let (place, raw) = (raw.span(), raw.get_ref());
-    let name = report.required("name", raw.name.as_ref(), &place, "`name = \"hourly\"`").and_then(
-        |name| {
-            report.check("name", name, |text| {
-                match taken.iter().any(|t| t.eq_ignore_ascii_case(text)) {
-                    true => Err(Mistake::new(
-                        Code::Conflict,
-                        format!("`{text}` is the name of a source or of an earlier step"),
-                        "used before",
-                    )
-                    .hint("give each source and step a name of its own; case does not count")),
-                    false => sql_name(text),
-                }
-            })
-        },
-    );
+    let name = report
+        .required("name", raw.name.as_ref(), &place, "`name = \"hourly\"`")
+        .and_then(|name| report.check("name", name, |text| step_name(text, taken)));
     let sql = match (&raw.sql, &raw.sql_file) {
         (Some(sql), None) => inline_sql(sql, report),
         (None, Some(file)) => sql_file(file, project, report),
@@ -189,6 +176,15 @@ fn step(
     };
     let (name, (sql, origin)) = (name?, sql?);
     Ok(StepSpec { name, sql, origin })
+}
+
+fn step_name(text: &str, taken: &[&str]) -> Result<String, Mistake> {
+    if taken.iter().any(|earlier| earlier.eq_ignore_ascii_case(text)) {
+        let what = format!("`{text}` is the name of a source or of an earlier step");
+        return Err(Mistake::new(Code::Conflict, what, "used before")
+            .hint("give each source and step a name of its own; case does not count"));
+    }
+    sql_name(text)
 }
 
 fn inline_sql(sql: &Spanned<String>, report: &mut Report<'_>) -> Read<(String, SqlOrigin)> {
@@ -213,10 +209,10 @@ fn sql_file(
             Mistake::bad(what, "cannot be read").hint("it is looked for beside the configuration")
         })?;
         let text = without_bom(&text);
-        match text.trim().is_empty() {
-            true => Err(Mistake::bad(format!("{name} is empty"), "no SQL in it")),
-            false => Ok(text.to_owned()),
+        if text.trim().is_empty() {
+            return Err(Mistake::bad(format!("{name} is empty"), "no SQL in it"));
         }
+        Ok(text.to_owned())
     };
     let text = report.check("sql_file", file, read)?;
     let whole = Arc::from(text.as_str());

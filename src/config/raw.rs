@@ -1,9 +1,9 @@
-//! `config.toml` exactly as written. No default is applied and nothing is checked here, but each key
-//! there is has a field, and no other key is let through.
+//! `config.toml` exactly as written. No default is applied and nothing is checked here, but each
+//! key there is has a field, and no other key is let through.
 //!
-//! Every field is optional, so that a missing key is reported with all other mistakes and not as the
-//! first and only one. Neither `#[serde(tag)]` nor `#[serde(flatten)]` is used: both lose the place of
-//! a mistake.
+//! Every field is optional, so that a missing key is reported with all other mistakes and not as
+//! the first and only one. Neither `#[serde(tag)]` nor `#[serde(flatten)]` is used: both lose the
+//! place of a mistake.
 
 use std::collections::BTreeMap;
 

@@ -1,15 +1,18 @@
-//! Raw mirror to spec: what holds for the whole project. Defaults and units are decided here and in the
-//! modules for pipelines, sources and outputs.
+//! Raw mirror to spec: what holds for the whole project. Defaults and units are decided here and in
+//! the modules for pipelines, sources and outputs.
 
 use std::path::PathBuf;
+
+use toml::Spanned;
 
 use crate::spec::{EngineSpec, PipelineSpec, ProjectSpec};
 use crate::time::Span;
 
 use super::ConfigInput;
-use super::diagnose::{Mistake, Read, Report, Reported};
+use super::diagnose::{Read, Report, Reported};
 use super::folders::{Folder, Folders, normal};
-use super::raw::{Field, RawEngine, RawProject, RawStorage};
+use super::mistake::Mistake;
+use super::raw::{RawEngine, RawProject, RawStorage};
 use super::value::{filled, folder, length, size};
 use super::{later, pipeline};
 
@@ -82,7 +85,7 @@ fn state(
     Ok(Folder {
         path: normal(&root.ok_or(Reported)?.join(state)),
         owner: "the state".to_owned(),
-        place: field.map_or(0..0, toml::Spanned::span),
+        place: field.map_or(0..0, Spanned::span),
     })
 }
 
@@ -94,8 +97,8 @@ fn engine(
     let none = RawEngine::default();
     let raw = raw.unwrap_or(&none);
     let memory_limit = report.read("memory_limit", raw.memory_limit.as_ref(), size);
-    let threads = count("threads", &raw.threads, 0, report);
-    let jobs = count("jobs", &raw.jobs, 1, report);
+    let threads = count("threads", raw.threads.as_ref(), 0, report);
+    let jobs = count("jobs", raw.jobs.as_ref(), 1, report);
     let temp = report.read("temp_directory", raw.temp_directory.as_ref(), folder);
     let max_object = report.read("max_object_bytes", raw.max_object_bytes.as_ref(), size);
     let temp_default =
@@ -112,7 +115,7 @@ fn engine(
 /// A whole number that is at least `min`.
 pub(super) fn count(
     key: &str,
-    field: &Field<u64>,
+    field: Option<&Spanned<u64>>,
     min: usize,
     report: &mut Report<'_>,
 ) -> Read<Option<usize>> {
@@ -120,9 +123,9 @@ pub(super) fn count(
     match usize::try_from(*value.get_ref()) {
         Ok(number) if number >= min => Ok(Some(number)),
         _ => {
-            let what = format!("{} is out of range", value.get_ref());
-            let mistake = Mistake::bad(what, format!("must be at least {min}"));
-            let mistake = mistake.hint("leave it out to have the default");
+            let what = format!("{} is less than {min}, or beyond all limits", value.get_ref());
+            let mistake =
+                Mistake::bad(what, "out of range").hint("leave it out to have its default");
             Err(report.wrong_at(format!("`{key}`"), value.span(), mistake))
         }
     }

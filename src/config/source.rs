@@ -7,9 +7,10 @@ use crate::error::Code;
 use crate::spec::{OnNullTime, PartitionType, SourceSpec};
 use crate::time::Span;
 
-use super::diagnose::{Mistake, Read, Report, Reported};
+use super::diagnose::{Read, Report, Reported};
 use super::folders::{Folder, normal};
-use super::later::{self, not_yet};
+use super::later;
+use super::mistake::Mistake;
 use super::raw::RawSource;
 use super::resolve::{Project, count};
 use super::value::{choice, filled, folder, length, pattern, sql_name, zone};
@@ -52,7 +53,7 @@ pub(super) fn source(
     let watermark_delay = report.read("watermark_delay", raw.watermark_delay.as_ref(), length);
     let max_future = report.read("max_future", raw.max_future.as_ref(), length);
     let on_null_time = report.read("on_null_time", raw.on_null_time.as_ref(), on_null_time);
-    let max_windows = count("max_windows_per_file", &raw.max_windows_per_file, 1, report);
+    let max_windows = count("max_windows_per_file", raw.max_windows_per_file.as_ref(), 1, report);
     let partition_columns = partition_columns(raw, report);
     let (path, label) = path?;
     Ok(SourceSpec {
@@ -77,7 +78,11 @@ fn on_null_time(text: &str) -> Result<OnNullTime, Mistake> {
     match choice(text, &["quarantine", "drop", "fail"])? {
         "drop" => Ok(OnNullTime::Drop),
         "fail" => Ok(OnNullTime::Fail),
-        other => Err(not_yet(&format!("`{other}`")).hint("write `fail` or `drop`")),
+        other => {
+            let what = format!("`{other}` is not supported yet by this version");
+            Err(Mistake::new(Code::NotSupportedYet, what, "not supported yet")
+                .hint("write `fail` or `drop`"))
+        }
     }
 }
 

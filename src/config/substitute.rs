@@ -12,10 +12,11 @@ use toml::de::{DeTable, DeValue};
 use crate::error::Code;
 
 use super::ConfigInput;
-use super::diagnose::{Mistake, Place, Report};
+use super::diagnose::{Place, Report};
+use super::mistake::Mistake;
 
-/// Puts the environment's values into every text of `document`; an entry where that fails is reported
-/// and taken out.
+/// Puts the environment's values into every text of `document`; an entry where that fails is
+/// reported and taken out.
 pub(super) fn expand(document: &mut DeTable<'_>, input: &ConfigInput<'_>, report: &mut Report<'_>) {
     expand_table(document, &(0..0), input, report);
 }
@@ -54,11 +55,14 @@ fn expand_value(
             expand_table(table, &place, input, report);
             true
         }
-        // Not `all`: it would stop at the first item that fails.
-        DeValue::Array(items) => items
-            .iter_mut()
-            .map(|item| expand_value(key, item, input, report))
-            .fold(true, |all, one| all && one),
+        DeValue::Array(items) => {
+            // Not `all`: it would stop at the first item that fails.
+            let mut is_usable = true;
+            for item in items.iter_mut() {
+                is_usable &= expand_value(key, item, input, report);
+            }
+            is_usable
+        }
         DeValue::String(text) if text.contains("${") => {
             let written = Spanned::new(place, text.to_string());
             match report.check(key, &written, |text| expanded(text, input)) {

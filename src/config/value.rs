@@ -9,7 +9,7 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 use crate::error::Code;
 use crate::time::Span;
 
-use super::diagnose::{Mistake, listed, nearest};
+use super::mistake::{Mistake, listed, nearest};
 
 /// Units that have no fixed length. humantime reads them all the same, `1M` as 30.44 days.
 const CALENDAR_UNITS: [&str; 9] = ["M", "month", "months", "mo", "y", "yr", "yrs", "year", "years"];
@@ -47,10 +47,11 @@ pub(super) fn size(text: &str) -> Result<u64, Mistake> {
 pub(super) fn zone(text: &str) -> Result<Tz, Mistake> {
     text.parse().map_err(|_| {
         let mistake = Mistake::bad(format!("`{text}` is not a time zone"), "unknown time zone");
-        let similar = match text.contains('/') {
-            true => nearest(text, TZ_VARIANTS.iter().map(|zone| zone.name())),
+        let similar = if text.contains('/') {
+            nearest(text, TZ_VARIANTS.iter().map(|zone| zone.name()))
+        } else {
             // Whoever leaves the region out means the city.
-            false => zone_of_city(text),
+            zone_of_city(text)
         };
         match similar {
             Some(name) => mistake.hint(format!("did you mean `{name}`?")),
@@ -98,10 +99,10 @@ pub(super) fn sql_name(text: &str) -> Result<String, Mistake> {
 
 /// A text that says something.
 pub(super) fn filled(text: &str) -> Result<String, Mistake> {
-    match text.trim().is_empty() {
-        true => Err(Mistake::bad("it is empty", "must not be empty")),
-        false => Ok(text.to_owned()),
+    if text.trim().is_empty() {
+        return Err(Mistake::bad("it is empty", "must not be empty"));
     }
+    Ok(text.to_owned())
 }
 
 /// A folder on this machine.
@@ -123,8 +124,5 @@ pub(super) fn pattern(text: &str) -> Result<glob::Pattern, Mistake> {
     if text.is_empty() || text.starts_with('/') {
         return Err(unusable("it is matched below the source's folder"));
     }
-    glob::Pattern::new(text).map_err(|error| {
-        let at = text.char_indices().nth(error.pos).map_or(text.len(), |(at, _)| at);
-        unusable(error.msg).part(at..at)
-    })
+    glob::Pattern::new(text).map_err(|error| unusable(error.msg))
 }

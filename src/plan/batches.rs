@@ -4,10 +4,10 @@ use super::{DueWindow, Plan};
 use crate::state::TimeRange;
 
 /// The most windows of one batch: how much work a kill can undo.
-pub const WINDOWS_MAX: usize = 64;
+pub(super) const WINDOWS_MAX: usize = 64;
 
 /// The most empty stretches of one batch: bounds the size of its log entry.
-pub const EMPTY_MAX: usize = 10_000;
+pub(super) const EMPTY_MAX: usize = 10_000;
 
 /// The windows and empty stretches of one batch, ascending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -18,7 +18,7 @@ pub const ENTRY_BYTES_MAX: usize = 4 << 20;
 const FEATURES: &[&str] = &[];
 
 /// Kinds of entries that this program understands.
-const KINDS: &[&str] = &[
+pub(super) const KINDS: &[&str] = &[
     "init", "claim", "release", "shape", "query", "inputs", "request", "request_done", "begin",
     "commit", "failed", "abort", "skip",
 ];

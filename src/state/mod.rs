@@ -10,7 +10,7 @@ mod apply;
 pub mod codec;
 mod entry;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 
@@ -182,14 +182,25 @@ impl State {
         }
     }
 
-    /// The highest event time below which every source has promised its rows, before any delay;
-    /// `None` while a source of `tables` has none.
+    /// How the watermark moves if `committed` stretches are committed too: to the end of the unbroken
+    /// row of committed windows. The first move starts at `base`. `None` if it stays.
     #[must_use]
-    pub fn slowest_event<'a>(
+    pub fn watermark_after(
         &self,
-        tables: impl IntoIterator<Item = &'a str>,
-    ) -> Option<EventTime> {
-        let seen = tables.into_iter().map(|table| self.last_event_at.get(table).copied());
-        seen.collect::<Option<Vec<_>>>()?.into_iter().min()
+        committed: impl IntoIterator<Item = (EventTime, EventTime)>,
+        base: EventTime,
+    ) -> Option<WatermarkMove> {
+        let from = self.watermark.unwrap_or(base);
+        let mut more = WindowSet::default();
+        committed.into_iter().for_each(|(start, end)| more.insert(start, end));
+        let mut to = from;
+        loop {
+            let further = self.contiguous_end(more.end_of_run(to).unwrap_or(to));
+            if further <= to {
+                break;
+            }
+            to = further;
+        }
+        (to > from).then_some(WatermarkMove { from, to })
     }
 }

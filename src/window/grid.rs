@@ -74,9 +74,9 @@ impl WindowGrid {
         self.window_at(just_before(window.start())?)
     }
 
-    /// The windows that overlap `start <= t < end`, in order.
+    /// The windows that overlap `start <= t < end`, in order; none outside the usable range.
     pub fn windows_from(&self, start: EventTime, end: EventTime) -> impl Iterator<Item = Window> {
-        // Short windows are cut from one day at a time: asking the calendar for each costs ten times more.
+        // Days are asked of the calendar, which is slow; short windows are cut from them.
         let (whole, minutes) = match self.size {
             WindowSize::Minutes(minutes) => (Self::new(WindowSize::Day, self.zone), Some(minutes)),
             _ => (self.clone(), None),
@@ -94,14 +94,14 @@ impl WindowGrid {
         self.window_at(at).is_some_and(|window| window.start() == at)
     }
 
-    /// The window in words for people who live in the zone: `2026-11-17 09:00 – 10:00`, `2026-11-17`,
-    /// `2026-11-16 – 2026-11-22`, `2026-11`.
+    /// The window in words for people who live in the zone: `2026-11-17 09:00 – 10:00`,
+    /// `2026-11-17`, `2026-11-16 – 2026-11-22`, `2026-11`.
     #[must_use]
     pub fn label(&self, window: Window) -> String {
         self.local_label(window).unwrap_or_else(|| format!("{} – {}", window.start(), window.end()))
     }
 
-    /// The start of the window with its offset and zone: `2026-11-17T09:00:00+01:00[Europe/Berlin]`.
+    /// The start of the window with offset and zone: `2026-11-17T09:00:00+01:00[Europe/Berlin]`.
     #[must_use]
     pub fn local(&self, window: Window) -> String {
         match window.start().to_local(self.zone) {

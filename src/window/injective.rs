@@ -4,9 +4,9 @@
 //! the zone or in UTC. Then only windows that start on one such day can share a path, and those lie
 //! within a day of each other, or a little more where clocks were set back.
 //!
-//! Weeks and months are few: all those of the years with clock changes are compared. Shorter windows
-//! repeat every day until the clocks change, so it is enough to compare those around each change,
-//! and those of one undisturbed day for each offset. Changes that look alike are looked at once.
+//! Weeks and months are few: all those of the years with clock changes are compared. Shorter
+//! windows repeat every day until the clocks change, so it is enough to compare those around each
+//! change, and those of one undisturbed day for each offset. Of changes alike, one will do.
 
 use std::collections::{HashMap, HashSet};
 
@@ -22,9 +22,9 @@ const SECONDS_PER_DAY: i64 = 86_400;
 const FIRST_CHANGE: i64 = -4_102_444_800;
 /// 2101-01-01: `chrono-tz` knows no clock change from then on.
 const END_OF_CHANGES: i64 = 4_133_980_800;
-/// The length of the steps in which clock changes are looked for, in seconds. Changes in one zone are
-/// never less than six days apart, so a step holds at most one, and between two changes there is
-/// always a whole step without any.
+/// The length of the steps in which clock changes are looked for, in seconds. In all tables of
+/// `chrono-tz` two changes lie at least six days apart (Gaza: a week less an hour), so a step holds
+/// at most one, and between two changes there is always a whole step without any.
 const STEP: i64 = 3 * SECONDS_PER_DAY;
 
 /// Why a template cannot name the windows of a grid.
@@ -105,8 +105,8 @@ impl PathTemplate {
                 proven.insert(stretch.shape);
                 continue;
             }
-            // They may differ here by what another stretch of the shape lacks, such as the turn of a
-            // month between them: then each stretch counts for itself.
+            // They may still differ by what other stretches of the shape lack, such as the turn of
+            // a month: then each stretch counts for itself.
             let clash = self.clash_within(grid, stretch.start, stretch.end);
             if clash.is_some() {
                 return clash;
@@ -115,8 +115,8 @@ impl PathTemplate {
         None
     }
 
-    /// Whether the windows differ in what is the same in all stretches of one shape: the times of the
-    /// day, and the fields that change with every day.
+    /// Whether the windows differ in what is the same in all stretches of one shape: the times of
+    /// the day, and the fields that change with every day.
     fn times_of_day_differ(&self, grid: &WindowGrid, stretch: &Stretch) -> bool {
         let daily = self.parts.iter().filter_map(|part| match *part {
             Part::Literal(_)
@@ -165,8 +165,8 @@ fn stretch(zone: Tz, start: i64) -> Option<Stretch> {
         (start, second_day, end)
     } else {
         let at = first_second_without(before, zone, start, end)?;
-        // A day of the zone or of UTC reaches this far back from the change. Windows are out of step
-        // until the next midnight, and may meet others up to a day after that.
+        // A day of the zone or of UTC reaches this far back from the change. Windows are out of
+        // step until the next midnight, and may meet others up to a day after that.
         let reach = i64::from(before.abs_diff(after)).checked_add(SECONDS_PER_DAY)?;
         (at, at.checked_sub(reach)?, at.checked_add(reach)?.checked_add(SECONDS_PER_DAY)?)
     };

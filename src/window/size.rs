@@ -89,7 +89,8 @@ impl WindowSize {
                     .find(|m| divides_a_day(*m))
                     .map_or(Self::Day, Self::Minutes);
                 Err(format!(
-                    "`{text}` does not divide a day: the nearest that do are `{shorter}` and `{longer}`"
+                    "`{text}` does not divide a day: \
+                     the nearest that do are `{shorter}` and `{longer}`"
                 ))
             }
         }

@@ -259,23 +259,24 @@ fn parse_field(
 
 /// Refuses folders that are empty, lead elsewhere, or would not be read by others.
 fn check_folders(text: &str, parts: &[Part]) -> Result<(), TemplateError> {
-    let message = if text.starts_with('/') {
-        "the path must not begin with `/`: it is relative to the project's `root`"
-    } else {
-        let refusal = parts.split(|part| *part == Part::Literal('/')).find_map(|folder| match folder {
-            [] => Some("a folder has no name"),
+    let refused =
+        |message: &str| Err(TemplateError { message: message.to_owned(), span: 0..text.len() });
+    if text.starts_with('/') {
+        return refused("the path must not begin with `/`: it is relative to the project's `root`");
+    }
+    for folder in parts.split(|part| *part == Part::Literal('/')) {
+        match folder {
+            [] => return refused("a folder has no name"),
             [Part::Literal('.')] | [Part::Literal('.'), Part::Literal('.')] => {
-                Some("`.` and `..` are not folders of the output: write the path without them")
+                return refused("a folder must not be `.` or `..`: write the path without them");
             }
             [Part::Literal('.' | '_'), ..] => {
-                Some("a folder must not begin with `.` or `_`: Spark and Athena do not see such folders")
+                return refused(
+                    "a folder must not begin with `.` or `_`: Spark and Athena do not see it",
+                );
             }
-            _ => None,
-        });
-        match refusal {
-            Some(message) => message,
-            None => return Ok(()),
+            _ => {}
         }
-    };
-    Err(TemplateError { message: message.to_owned(), span: 0..text.len() })
+    }
+    Ok(())
 }

@@ -1,3 +1,5 @@
+#![expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{Datelike, NaiveDate, Offset, Weekday};
@@ -60,7 +62,7 @@ fn offset(zone: Tz, seconds: i64) -> i32 {
     at.to_local(zone).unwrap().offset().fix().local_minus_utc()
 }
 
-/// The seconds at which the offset of `zone` changes between the starts of two months, 1900 to 2100.
+/// The seconds at which the offset of `zone` changes from one month to the next, 1900 to 2100.
 fn changes(zone: Tz) -> Vec<i64> {
     let months = (1900..=2101).flat_map(|year| (1..=12).map(move |month| (year, month)));
     let starts: Vec<_> = months
@@ -75,9 +77,9 @@ fn changes(zone: Tz) -> Vec<i64> {
             while low < high {
                 let middle = (low + high).div_euclid(2);
                 if offset(zone, middle) == offsets[i - 1] {
-                    low = middle + 1
+                    low = middle + 1;
                 } else {
-                    high = middle
+                    high = middle;
                 }
             }
             low
@@ -149,7 +151,11 @@ proptest! {
     #![proptest_config(cases(500))]
 
     #[test]
-    fn every_usable_instant_has_one_window(zone in any_zone(), size in any_size(), at in any_instant()) {
+    fn every_usable_instant_has_one_window(
+        zone in any_zone(),
+        size in any_size(),
+        at in any_instant(),
+    ) {
         let grid = WindowGrid::new(size, zone);
         let window = grid.window_at(at).unwrap();
         prop_assert!(window.contains(at));
@@ -286,8 +292,8 @@ fn labels_are_what_the_clocks_of_the_zone_show() {
     assert_eq!(grid("1d", "UTC").local(window), "2026-11-17T08:00:00+00:00[UTC]");
     let ancient = grid("1h", "UTC").window_at(EventTime::FIRST).unwrap();
     assert_eq!(grid("1h", "UTC").label(ancient), "0001-02-01 00:00 – 01:00");
-    let far = grid("1d", "UTC").window_at(micros(EventTime::END, -1)).unwrap();
-    assert_eq!(grid("1d", "UTC").label(far), "9999-10-31");
+    let far = grid("1d", "UTC").window_at(at("9999-10-28T12:00:00Z")).unwrap();
+    assert_eq!(grid("1d", "UTC").label(far), "9999-10-28");
 }
 
 #[test]
@@ -340,9 +346,8 @@ enum Change {
 
 fn any_changes() -> impl Strategy<Value = Vec<Change>> {
     prop::collection::vec((0_i64..30, 0_i64..30, any::<bool>()), 0..20).prop_map(|changes| {
-        let change = |(start, end, insert)| match insert {
-            true => Change::Insert(start, end),
-            false => Change::Remove(start, end),
+        let change = |(start, end, insert)| {
+            if insert { Change::Insert(start, end) } else { Change::Remove(start, end) }
         };
         changes.into_iter().map(change).collect()
     })
@@ -352,7 +357,11 @@ proptest! {
     #![proptest_config(cases(500))]
 
     #[test]
-    fn a_window_set_is_a_set_of_instants(changes in any_changes(), start in 0_i64..30, end in 0_i64..30) {
+    fn a_window_set_is_a_set_of_instants(
+        changes in any_changes(),
+        start in 0_i64..30,
+        end in 0_i64..30,
+    ) {
         let time = EventTime::from_micros;
         let (mut set, mut model) = (WindowSet::new(), BTreeSet::new());
         for change in changes {
@@ -445,8 +454,8 @@ fn a_template_that_cannot_be_says_why_and_where() {
         ("", "a folder has no name"),
         ("/", "a folder has no name"),
         ("out//{start:%F}", "a folder has no name"),
-        ("out/../{start:%F}", "`.` and `..`"),
-        ("./{start:%F}", "`.` and `..`"),
+        ("out/../{start:%F}", "must not be `.` or `..`"),
+        ("./{start:%F}", "must not be `.` or `..`"),
         ("out/_{start:%F}", "must not begin with `.` or `_`"),
         ("out/{start:.%F}", "must not begin with `.` or `_`"),
         ("{start:%F}/out", "the first folder must not have a field"),
@@ -480,12 +489,12 @@ fn a_template_is_refused_where_two_windows_share_a_path() {
         ("a/dt={start:%Y-%m-%d}/hr={start:%H}", "1h", "UTC", "fine"),
         ("a/dt={start:%Y-%m-%d}/hr={start:%H}", "1h", "Europe/Berlin", "same"),
         ("a/{start_utc:%Y-%m-%d}/{start_utc:%H}", "1h", "Europe/Berlin", "fine"),
-        // Berlin's longest day has 25 hours, but no day has more than 24 hours of UTC to tell them by.
+        // Berlin's longest day has 25 windows, but UTC only 24 hours to tell them by.
         ("a/{start:%F}/{start_utc:%H}", "1h", "Europe/Berlin", "same"),
         ("a/{start_utc:%Y-%m-%d}/{start_utc:%H}", "1h", "Australia/Lord_Howe", "same"),
         ("a/{start_utc:%Y-%m-%d}/{start_utc:%H%M}", "1h", "Australia/Lord_Howe", "fine"),
         ("a/{start_utc:%Y-%m-%d}", "1d", "Europe/London", "same"),
-        ("a/{start_utc:%Y-%m-%d}", "1d", "Asia/Kolkata", "same"),
+        ("a/{start_utc:%Y-%m-%d}", "1d", "Asia/Kolkata", "fine"),
         ("a/{start:%F}/{start:%H}", "15m", "UTC", "same"),
         ("a/{start:%Y-%j}/{start:%H%M}", "15m", "UTC", "fine"),
         ("a/{start_utc:%F-%H-%M}", "1m", "Europe/Berlin", "fine"),
@@ -508,15 +517,9 @@ fn a_template_is_refused_where_two_windows_share_a_path() {
 
 #[test]
 fn the_date_is_enough_for_the_days_of_any_zone() {
-    let mut seen = HashSet::new();
-    for zone in TZ_VARIANTS {
-        if seen.insert(changes(zone)) && seen.len() % 20 == 0 {
-            assert_eq!(
-                verdict("a/{start:%F}", &WindowGrid::new(WindowSize::Day, zone)),
-                "fine",
-                "{zone}"
-            );
-        }
+    for zone in TZ_VARIANTS.into_iter().step_by(25) {
+        let days = WindowGrid::new(WindowSize::Day, zone);
+        assert_eq!(verdict("a/{start:%F}", &days), "fine", "{zone}");
     }
 }
 

@@ -1,0 +1,205 @@
+//! What is refused: one mistake, one error.
+
+use Code::{BadValue, Conflict, MissingKey, PathNotInjective, UnknownKey};
+
+use super::*;
+
+/// Loads FULL with `from` replaced by `to` and expects one error: its code, the text it points at, and
+/// a piece of its message, notes or hints.
+fn refuses(from: &str, to: &str, code: Code, place: &str, said: &str) {
+    let errors = load_with(&edited(FULL, from, to), &[]).unwrap_err();
+    assert_one(&errors, to, code, place, said);
+}
+
+#[test]
+fn keys_of_later_versions_are_refused_and_never_ignored() {
+    for (before, added, place) in [
+        ("name = \"shop\"", "include = [\"x.toml\"]\n", "[\"x.toml\"]"),
+        ("[engine]", "[storage.options]\na = \"b\"\n", "[storage.options]"),
+        ("threads", "ballista = \"df://x\"\n", "\"df://x\""),
+        ("[engine]", "[retry]\nmax_retries = 3\n", "3"),
+        ("wait = ", "patience = \"31s\"\n", "\"31s\""),
+        ("[engine]", "[history]\nkeep = 3\n", "3"),
+        ("enabled", "schedule = \"* * * * *\"\n", "\"* * * * *\""),
+        ("enabled", "on_query_change = \"reprocess\"\n", "\"reprocess\""),
+        ("[pipeline.orders_hourly.window]", "[pipeline.orders_hourly.reference.x]\n", "reference"),
+        ("[pipeline.orders_hourly.window]", "[pipeline.orders_hourly.quality]\n", ""),
+        ("[pipeline.orders_hourly.window]", "[[pipeline.orders_hourly.check]]\n", ""),
+        ("[pipeline.orders_hourly.window]", "[pipeline.orders_hourly.load.x.y]\n", "load"),
+        ("glob = ", "partition_time = \"{dt}\"\n", "\"{dt}\""),
+        ("glob = ", "partition_slack = \"2d\"\n", "\"2d\""),
+        ("glob = ", "ingest_time = \"at\"\n", "\"at\""),
+        ("glob = ", "settle = \"5s\"\n", "\"5s\""),
+        ("glob = ", "closes = \"clock\"\n", "\"clock\""),
+        ("glob = ", "idle_timeout = \"6h\"\n", "\"6h\""),
+        ("glob = ", "allowed_lateness = \"3d\"\n", "\"3d\""),
+        ("glob = ", "on_expired = \"drop\"\n", "\"drop\""),
+        ("glob = ", "lookback = \"1h\"\n", "\"1h\""),
+        ("glob = ", "lookahead = \"1h\"\n", "\"1h\""),
+        ("glob = ", "on_missing_column = \"null\"\n", "\"null\""),
+        ("glob = ", "on_type_change = \"widen\"\n", "\"widen\""),
+        ("glob = ", "on_corrupt_file = \"quarantine\"\n", "\"quarantine\""),
+        ("glob = ", "on_removed = \"recompute\"\n", "\"recompute\""),
+        ("glob = ", "dedup = { keys = [\"id\"] }\n", "{ keys = [\"id\"] }"),
+        ("glob = ", "rule = []\n", "[]"),
+        ("compression = ", "success_file = true\n", "true"),
+        ("compression = ", "delta = { path = \"x\" }\n", "{ path = \"x\" }"),
+        ("[storage]", "[alert.x]\n", "alert"),
+        ("[storage]", "[metrics]\n", "[metrics]"),
+        ("[storage]", "[lineage]\n", "[lineage]"),
+    ] {
+        let errors =
+            load_with(&edited(FULL, before, &format!("{added}{before}")), &[]).unwrap_err();
+        let place = if place.is_empty() { added.trim() } else { place };
+        assert_one(&errors, added, Code::NotSupportedYet, place, "not supported yet");
+    }
+    refuses(
+        "\"drop\"",
+        "\"quarantine\"",
+        Code::NotSupportedYet,
+        "\"quarantine\"",
+        "`fail` or `drop`",
+    );
+    refuses(
+        "path = \"raw/orders/\"",
+        "pipeline = \"clean\"",
+        Code::NotSupportedYet,
+        "\"clean\"",
+        "not supported yet",
+    );
+    for url in ["s3://bucket/x", "gs://b", "az://c", "http://d/e"] {
+        let written = format!("\"{url}\"");
+        let said = "object stores are not supported yet";
+        refuses("\"${LAKE:-lake}\"", &written, Code::NotSupportedYet, &written, said);
+        refuses("\"raw/orders/\"", &written, Code::NotSupportedYet, &written, said);
+    }
+}
+
+#[test]
+fn a_second_source_is_a_join() {
+    let more = "[pipeline.orders.source.shops]\npath = \"shops\"\nevent_time = \"at\"\n";
+    let errors = load_with(&format!("{SHORT}{more}"), &[]).unwrap_err();
+    let place = "[pipeline.orders.source.shops]";
+    assert_one(&errors, more, Code::NotSupportedYet, place, "a join of several sources");
+}
+
+/// What is changed in FULL, into what; the code, the place and the way on that this gives.
+const RULES: &[(&str, &str, Code, &str, &str)] = &[
+    ("version = 1", "version = 2", BadValue, "2", "write `version = 1`"),
+    ("version = 1", "version = \"1\"", BadValue, "\"1\"", "write `version = 1`"),
+    ("version = 1\n", "", MissingKey, "", "add `version = 1`"),
+    ("name = \"shop\"", "name = \" \"", BadValue, "\" \"", "it is empty"),
+    ("name = \"shop\"", "name = 5", BadValue, "5", "a text in quotes"),
+    ("name = \"shop\"", "nmae = \"s\"", UnknownKey, "nmae", "exists: `name`"),
+    ("size = \"1h\"", "siez = \"1h\"", UnknownKey, "siez", "size, timezone, begin, week_start"),
+    ("watermark_delay", "watermark_dealy", UnknownKey, "watermark_dealy", "`watermark_delay`"),
+    ("event_time =", "event_tiem =", UnknownKey, "event_tiem", "exists: `event_time`"),
+    ("jobs = 3", "jobs = 0", BadValue, "0", "leave it out"),
+    ("jobs = 3", "jobs = -1", BadValue, "-1", "a whole number"),
+    ("jobs = 3", "jobs = 1.5", BadValue, "1.5", "a whole number"),
+    ("\"2GiB\"", "\"2 gibbons\"", BadValue, "\"2 gibbons\"", "`512MiB`"),
+    ("\"2GiB\"", "\"0\"", BadValue, "\"0\"", "not a size"),
+    ("\"30s\"", "\"30\"", BadValue, "\"30\"", "`15m`, `2h` or `1d`"),
+    ("\"15m\"", "\"1M\"", BadValue, "\"1M\"", "`m` is a minute"),
+    ("\"15m\"", "\"2 years\"", BadValue, "\"2 years\"", "unit of the calendar"),
+    ("\"15m\"", "\"-1h\"", BadValue, "\"-1h\"", "not a length of time"),
+    ("\"3h\"", "\"soon\"", BadValue, "\"soon\"", "`overdue_after`"),
+    ("\"1h\"", "\"50m\"", BadValue, "\"50m\"", "does not divide a day"),
+    ("\"Europe/Berlin\"", "\"Europe/Berln\"", BadValue, "\"Europe/Berln\"", "`Europe/Berlin`?"),
+    ("\"Europe/Berlin\"", "\"Berlin\"", BadValue, "\"Berlin\"", "`Europe/Berlin`?"),
+    ("\"Europe/Berlin\"", "\"Q\"", BadValue, "\"Q\"", "IANA"),
+    ("\"Asia/Tokyo\"", "\"asia/tokyo\"", BadValue, "\"asia/tokyo\"", "`Asia/Tokyo`?"),
+    ("\"2026-01-01\"", "\"soon\"", BadValue, "\"soon\"", "`2026-01-31`"),
+    (
+        "\"2026-01-01\"",
+        "\"2026-01-01T00:30\"",
+        BadValue,
+        "\"2026-01-01T00:30\"",
+        "2026-01-01 00:00 +01:00 and 2026-01-01 01:00 +01:00",
+    ),
+    ("begin =", "week_start = \"monday\"\nbegin =", Conflict, "\"monday\"", "windows of `1w`"),
+    ("begin =", "week_start = \"moonday\"\nbegin =", BadValue, "\"moonday\"", "`sunday`"),
+    ("path = \"raw/orders/\"\n", "", MissingKey, "[pipeline.orders_hourly.source.orders]", "path"),
+    (
+        "event_time = \"event_ts\"\n",
+        "",
+        MissingKey,
+        "[pipeline.orders_hourly.source.orders]",
+        "add `event_time =",
+    ),
+    ("\"**/*.pq\"", "\"**a\"", BadValue, "\"**a\"", "`**` any folders"),
+    ("\"**/*.pq\"", "\"/a\"", BadValue, "\"/a\"", "below the source's folder"),
+    ("partitioning = true", "partitioning = 1", BadValue, "1", "true or false"),
+    (
+        "hive_partitioning = true",
+        "hive_partitioning = false",
+        Conflict,
+        "{ dt = \"date\", hr = \"int\" }",
+        "remove one",
+    ),
+    ("hr = \"int\"", "hr = \"integer\"", BadValue, "\"integer\"", "did you mean `int`?"),
+    ("on_null_time = \"drop\"", "on_null_time = \"dorp\"", BadValue, "\"dorp\"", "mean `drop`?"),
+    ("max_windows_per_file = 7", "max_windows_per_file = 0", BadValue, "0", "leave it out"),
+    ("source.orders]", "source.my-orders]", BadValue, "my-orders", "letters, digits and `_`"),
+    ("name = \"paid\"", "name = \"1st\"", BadValue, "\"1st\"", "begin with a letter"),
+    ("name = \"paid\"", "name = \"Orders\"", Conflict, "\"Orders\"", "a name of its own"),
+    ("name = \"paid\"", "name = \"hourly\"", Conflict, "\"hourly\"", "a name of its own"),
+    ("name = \"paid\"\n", "", MissingKey, "[[pipeline.orders_hourly.step]]", "name"),
+    ("\"sql/hourly.sql\"", "\"sql/none.sql\"", BadValue, "\"sql/none.sql\"", "/shop/sql/none.sql"),
+    ("sql_file =", "sql = \"x\"\nsql_file =", Conflict, "\"sql/hourly.sql\"", "keep `sql` or"),
+    ("sql_file = \"sql/hourly.sql\"\n", "", MissingKey, "[[pipeline.orders_hourly.step]]", "`sql`"),
+    ("sql_file = \"sql/hourly.sql\"\n", "sql = ''\n", BadValue, "''", "it is empty"),
+    ("output.hourly]", "output.hourl]", Conflict, "hourl", "did you mean `hourly`?"),
+    ("\"zstd\"", "\"zst\"", BadValue, "\"zst\"", "did you mean `zstd`?"),
+    ("compression_level = 9", "compression_level = 23", BadValue, "23", "1 to 22"),
+    ("\"zstd\"", "\"none\"", Conflict, "9", "only zstd"),
+    ("[\"shop_id\"]", "[\"a\", \"b\", \"a\"]", BadValue, "\"a\"", "twice"),
+    ("[\"shop_id\"]", "[\"a\", 1]", BadValue, "1", "a text in quotes"),
+    ("[\"shop_id\"]", "\"shop_id\"", BadValue, "\"shop_id\"", "a list"),
+    ("state = \"_state\"", "state = \"raw\"", Conflict, "\"raw/orders/\"", "the state"),
+    ("state = \"_state\"", "state = \"raw/orders/x\"", Conflict, "\"raw/orders/\"", "the state"),
+    ("\"_state\"", "\"curated/orders/x\"", Conflict, OUTPUT, "the state"),
+    ("\"raw/orders/\"", "\"./curated/x/..\"", Conflict, OUTPUT, "source `orders`"),
+    ("\"raw/orders/\"", "\"/shop/lake/curated/orders/z\"", Conflict, OUTPUT, "two folders"),
+];
+
+#[test]
+fn every_rule_has_a_code_a_place_and_a_way_on() {
+    for (from, to, code, place, said) in RULES {
+        refuses(from, to, *code, place, said);
+    }
+}
+
+#[test]
+fn an_output_path_is_a_template_below_the_root_that_tells_windows_apart() {
+    for (path, code, place, said) in [
+        ("../x/dt={start_utc:%Y-%m-%d}/hr={start_utc:%H}", BadValue, "", "`..`"),
+        ("/x/dt={start_utc:%Y-%m-%d}/hr={start_utc:%H}", BadValue, "", "must not begin with `/`"),
+        ("x/dt={begin:%Y}", BadValue, "begin", "`start_utc`"),
+        ("x/dt={start:%Y-%m-%d}/hr={start:%H}", PathNotInjective, "", "start_utc"),
+        ("x/dt={start_utc:%Y-%m-%d}", PathNotInjective, "", "start_utc"),
+        ("raw/orders/dt={start_utc:%Y-%m-%d}/hr={start_utc:%H}", Conflict, "", "overlap"),
+    ] {
+        let whole = format!("\"{path}\"");
+        let place = match (place, code) {
+            ("", BadValue) => path,
+            ("", _) => &whole,
+            _ => place,
+        };
+        refuses(OUTPUT, &whole, code, place, said);
+    }
+    let clash = "x/dt={start:%Y-%m-%d}/hr={start:%H}";
+    let errors = load_with(&FULL.replace(OUTPUT, &format!("\"{clash}\"")), &[]).unwrap_err();
+    let notes = errors[0].notes().join("\n");
+    assert!(notes.contains("+02:00[Europe/Berlin]") && notes.contains("+01:00[Europe/Berlin]"));
+    assert!(notes.contains("would both be `x/dt="), "{notes}");
+}
+
+#[test]
+fn two_outputs_never_share_a_folder() {
+    let more = "[pipeline.orders_hourly.output.paid]\npath = \
+                \"curated/orders/x/{start_utc:%Y-%m-%dT%H}\"\n";
+    let errors = load_with(&format!("{FULL}{more}"), &[]).unwrap_err();
+    let place = "\"curated/orders/x/{start_utc:%Y-%m-%dT%H}\"";
+    assert_one(&errors, more, Code::Conflict, place, "output `hourly`");
+}

@@ -1,0 +1,187 @@
+//! Computes the windows of a batch: reads exactly the planned files, once, routes their rows to
+//! windows, runs the steps over each window, and stages what is to be published.
+//!
+//! It decides nothing about what is due, never lists, and never touches a published object. It is the
+//! only folder that names DataFusion.
+
+mod output;
+mod query;
+mod route;
+mod session;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+
+pub use query::{Prepared, prepare};
+pub use route::table_schema;
+pub use session::Engine;
+
+use crate::commit::{Batch, ComputedWindow};
+use crate::error::{Code, Error};
+use crate::hash::Sha256Stream;
+use crate::id::Epoch;
+use crate::ledger::{FileId, Ledger};
+use crate::plan::DueWindow;
+use crate::publish::Compute;
+use crate::source::SourceStores;
+use crate::spec::PipelineSpec;
+use crate::state::{BatchWindow, FailedWindow, InputsDigest, RowCounts};
+use crate::store::ObjectMeta;
+use route::{Routed, WindowRows};
+
+/// Computes batches of one pipeline.
+#[derive(Debug)]
+pub struct Executor<'a> {
+    /// The pipeline.
+    pub spec: &'a PipelineSpec,
+    /// What runs queries.
+    pub engine: &'a Engine,
+    /// Its queries, planned.
+    pub prepared: Arc<Prepared>,
+    /// Where its inputs are.
+    pub sources: &'a SourceStores,
+    /// What its inputs were when they were listed.
+    pub listed: &'a BTreeMap<FileId, ObjectMeta>,
+    /// Its admitted inputs.
+    pub ledger: &'a Ledger,
+    /// The plan of the windows that batches name, by start.
+    pub due: BTreeMap<crate::time::EventTime, DueWindow>,
+    /// Where to stage.
+    pub staging: PathBuf,
+    /// The writer's epoch, which staged files carry in their names.
+    pub epoch: Epoch,
+}
+
+/// What a window is computed from and to: all that its own task needs.
+#[derive(Debug)]
+struct WindowTask {
+    spec: Arc<PipelineSpec>,
+    begun: BatchWindow,
+    due: DueWindow,
+    inputs: InputsDigest,
+    rows: BTreeMap<String, WindowRows>,
+    staging: PathBuf,
+    epoch: Epoch,
+    max_object_bytes: u64,
+}
+
+#[async_trait]
+impl Compute for Executor<'_> {
+    async fn compute(&self, batch: &Batch) -> Vec<Result<ComputedWindow, FailedWindow>> {
+        let due: Vec<&DueWindow> =
+            batch.windows.iter().filter_map(|window| self.due.get(&window.start)).collect();
+        if due.len() != batch.windows.len() {
+            let bug = Error::new(Code::Bug, "a batch has a window that was not planned");
+            return batch.windows.iter().map(|begun| Err(failed(begun, &bug))).collect();
+        }
+        let routed = route::route(self, &due).await;
+        self.run_all(batch, &due, routed).await
+    }
+}
+
+impl Executor<'_> {
+    /// Runs the windows, as many at once as the engine allows, each in a task of its own: a panic
+    /// fails its window and no other.
+    async fn run_all(
+        &self,
+        batch: &Batch,
+        due: &[&DueWindow],
+        mut routed: Routed,
+    ) -> Vec<Result<ComputedWindow, FailedWindow>> {
+        let spec = Arc::new(self.spec.clone());
+        let mut runs = Vec::with_capacity(due.len());
+        for (begun, due) in batch.windows.iter().zip(due) {
+            let rows = routed.take(begun.start);
+            let task = rows.map(|rows| self.task(spec.clone(), begun.clone(), due, rows));
+            runs.push(run_alone(self.prepared.clone(), begun.clone(), task));
+        }
+        futures::stream::iter(runs).buffered(self.engine.jobs()).collect().await
+    }
+
+    fn task(
+        &self,
+        spec: Arc<PipelineSpec>,
+        begun: BatchWindow,
+        due: &DueWindow,
+        rows: BTreeMap<String, WindowRows>,
+    ) -> WindowTask {
+        WindowTask {
+            spec,
+            begun,
+            due: due.clone(),
+            inputs: self.digest(due),
+            rows,
+            staging: self.staging.clone(),
+            epoch: self.epoch,
+            max_object_bytes: self.engine.max_object_bytes(),
+        }
+    }
+
+    /// The inputs of a window in one line.
+    fn digest(&self, due: &DueWindow) -> InputsDigest {
+        let mut stream = Sha256Stream::default();
+        for (id, rows) in &due.inputs {
+            let version = self.ledger.file(id).map(|file| &file.record.version);
+            let (size, mark) = version.map_or((0, ""), |version| (version.size, &version.mark));
+            stream.update(format!("{}\0{}\0{size}\0{mark}\0{rows}\n", id.table, id.key).as_bytes());
+        }
+        let files = u64::try_from(due.inputs.len()).unwrap_or(u64::MAX);
+        InputsDigest { files, sha256: stream.finish() }
+    }
+}
+
+/// Runs a window in a task of its own, if its rows could be had.
+async fn run_alone(
+    prepared: Arc<Prepared>,
+    begun: BatchWindow,
+    task: Result<WindowTask, Error>,
+) -> Result<ComputedWindow, FailedWindow> {
+    let result = match task {
+        Err(why) => Err(why),
+        Ok(task) => {
+            let run = tokio::spawn(async move { run(&prepared, task).await });
+            run.await.unwrap_or_else(|panic| Err(panicked(&panic)))
+        }
+    };
+    result.map_err(|why| failed(&begun, &why))
+}
+
+/// Runs the steps over one window and stages its outputs.
+async fn run(prepared: &Prepared, task: WindowTask) -> Result<ComputedWindow, Error> {
+    let mut outputs = Vec::with_capacity(task.begun.outputs.len());
+    let mut rows_out: u64 = 0;
+    let query = prepared.bind(task.due.window, &task.rows).await?;
+    for (output, begun) in task.spec.outputs.iter().zip(&task.begun.outputs) {
+        let rows = query.stream(&output.name).await?;
+        let staged = output::stage(&task, output, begun, rows).await?;
+        rows_out = rows_out.saturating_add(staged.rows);
+        outputs.push(staged);
+    }
+    query.unbind();
+    let rows = RowCounts {
+        input: task.due.rows,
+        used: task.due.rows,
+        out: rows_out,
+        late: task.due.late_rows,
+        ..RowCounts::default()
+    };
+    Ok(ComputedWindow { inputs: task.inputs, rows, outputs })
+}
+
+fn failed(begun: &BatchWindow, why: &Error) -> FailedWindow {
+    FailedWindow {
+        start: begun.start,
+        end: begun.end,
+        code: why.code().to_string(),
+        message: why.message().to_owned(),
+    }
+}
+
+fn panicked(panic: &tokio::task::JoinError) -> Error {
+    Error::new(Code::SqlFailed, format!("the query panicked: {panic}"))
+        .note("its previous output, if any, stands; other windows are not touched")
+}

@@ -1,0 +1,200 @@
+//! Stages one output of one window: a whole Parquet file that no reader can see yet.
+//!
+//! The same rows give the same bytes but for the attempt's id in the footer. The file is read back
+//! before anybody may publish it.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+use datafusion::execution::SendableRecordBatchStream;
+use futures::StreamExt;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression as ParquetCompression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+
+use super::WindowTask;
+use super::query::run_failure;
+use crate::commit::{ObjectDigest, StagedOutput};
+use crate::error::{Code, Error, Result};
+use crate::hash::Sha256Stream;
+use crate::spec::{Compression, OutputSpec};
+use crate::state::BatchOutput;
+use crate::store::layout;
+
+/// Stages the rows of `stream` as the object that `begun` announced.
+pub(super) async fn stage(
+    task: &WindowTask,
+    output: &OutputSpec,
+    begun: &BatchOutput,
+    mut stream: SendableRecordBatchStream,
+) -> Result<StagedOutput> {
+    let name = format!("{}{}", layout::staging_prefix(task.epoch), begun.att);
+    let staged_at = task.staging.join(name);
+    let failed = |why: &dyn std::fmt::Display| {
+        write_failure(&format!("cannot stage {}: {why}", begun.path))
+    };
+    let hashed = HashedFile::create(&staged_at).map_err(|why| stage_failure(&begun.path, &why))?;
+    let digest = hashed.digest.clone();
+    let properties = properties(output.compression)?;
+    let mut writer = ArrowWriter::try_new(hashed, stream.schema(), Some(properties))
+        .map_err(|why| failed(&why))?;
+    for (key, value) in [
+        ("highwater.attempt", begun.att.to_string()),
+        ("highwater.pipeline", task.spec.name.to_string()),
+        ("highwater.output", output.name.clone()),
+        ("highwater.window_start", task.begun.start.to_string()),
+        ("highwater.window_end", task.begun.end.to_string()),
+    ] {
+        writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+    }
+    let mut rows: u64 = 0;
+    while let Some(batch) = stream.next().await {
+        let batch: RecordBatch = batch.map_err(|why| run_failure(&why))?;
+        rows = rows.saturating_add(u64::try_from(batch.num_rows()).unwrap_or(u64::MAX));
+        writer.write(&batch).map_err(|why| digest.failure(&begun.path, &why))?;
+        let so_far = digest.bytes().saturating_add(u64::try_from(writer.in_progress_size()).unwrap_or(u64::MAX));
+        check_size(so_far, task, begun)?;
+    }
+    writer.close().map_err(|why| digest.failure(&begun.path, &why))?;
+    let digest = digest.finish();
+    check_size(digest.bytes, task, begun)?;
+    read_back(&staged_at, rows, digest.bytes).map_err(|why| failed(&why))?;
+    Ok(StagedOutput { staged_at, path: begun.path.clone(), att: begun.att, digest, rows })
+}
+
+fn check_size(bytes: u64, task: &WindowTask, begun: &BatchOutput) -> Result<()> {
+    if bytes <= task.max_object_bytes {
+        return Ok(());
+    }
+    let (path, max) = (&begun.path, task.max_object_bytes);
+    Err(Error::new(Code::WindowTooLarge, format!("{path} would be larger than {max} bytes"))
+        .note("the window was not published; its previous output, if any, stands")
+        .hint("raise `max_object_bytes` in [engine], or use smaller windows"))
+}
+
+/// Whether the staged file is whole: its footer can be read and says what was written.
+fn read_back(staged_at: &Path, rows: u64, bytes: u64) -> Result<(), String> {
+    let file = File::open(staged_at).map_err(|why| why.to_string())?;
+    let len = file.metadata().map_err(|why| why.to_string())?.len();
+    if len != bytes {
+        return Err(format!("{len} of {bytes} bytes are on disk"));
+    }
+    let reader = SerializedFileReader::new(file).map_err(|why| why.to_string())?;
+    let found = reader.metadata().file_metadata().num_rows();
+    if u64::try_from(found) != Ok(rows) {
+        return Err(format!("its footer says {found} rows, {rows} were written"));
+    }
+    Ok(())
+}
+
+/// Fixed but for the compression: nothing in it depends on time, machine or earlier windows.
+fn properties(compression: Compression) -> Result<WriterProperties> {
+    let compression = match compression {
+        Compression::Uncompressed => ParquetCompression::UNCOMPRESSED,
+        Compression::Snappy => ParquetCompression::SNAPPY,
+        Compression::Lz4 => ParquetCompression::LZ4_RAW,
+        Compression::Zstd(level) => {
+            let level = ZstdLevel::try_new(i32::from(level));
+            ParquetCompression::ZSTD(level.map_err(|why| write_failure(&why.to_string()))?)
+        }
+    };
+    Ok(WriterProperties::builder()
+        .set_compression(compression)
+        .set_created_by("highwater".to_owned())
+        .build())
+}
+
+fn write_failure(message: &str) -> Error {
+    Error::new(Code::StoreFailed, message)
+        .note("nothing half-written is visible; the window's previous output, if any, stands")
+}
+
+fn stage_failure(path: &str, why: &io::Error) -> Error {
+    let error = write_failure(&format!("cannot stage {path}: {why}"));
+    match why.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            Error::new(Code::StorageFull, error.message())
+                .note("nothing half-written is visible, and committed windows stand")
+                .hint("make room and run `highwater run` again: it goes on where it stopped")
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            Error::new(Code::PermissionDenied, error.message())
+                .hint("the state folder must be writable for the user that runs highwater")
+        }
+        _ => error,
+    }
+}
+
+/// A new file whose bytes are hashed as they are written.
+#[derive(Debug)]
+struct HashedFile {
+    file: File,
+    digest: Digest,
+}
+
+/// What was written so far; shared, because the writer that owns the file is used up by closing it.
+#[derive(Clone, Debug, Default)]
+struct Digest(Arc<Mutex<Progress>>);
+
+#[derive(Debug, Default)]
+struct Progress {
+    bytes: u64,
+    hash: Sha256Stream,
+    /// The first failure of the disk: the Parquet library tells it only in words.
+    failure: Option<io::Error>,
+}
+
+impl HashedFile {
+    fn create(path: &Path) -> io::Result<Self> {
+        let file = File::options().write(true).create_new(true).open(path)?;
+        Ok(Self { file, digest: Digest::default() })
+    }
+}
+
+impl Digest {
+    fn bytes(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).bytes
+    }
+
+    fn failure(&self, path: &str, why: &parquet::errors::ParquetError) -> Error {
+        let mut progress = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match progress.failure.take() {
+            Some(cause) => stage_failure(path, &cause),
+            None => write_failure(&format!("cannot stage {path}: {why}")),
+        }
+    }
+
+    fn finish(&self) -> ObjectDigest {
+        let mut progress = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let hash = std::mem::take(&mut progress.hash);
+        ObjectDigest { bytes: progress.bytes, sha256: hash.finish() }
+    }
+}
+
+impl Write for HashedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes);
+        let mut progress = self.digest.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match written {
+            Ok(len) => {
+                progress.bytes = progress.bytes.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
+                progress.hash.update(&bytes[..len]);
+                Ok(len)
+            }
+            Err(why) => {
+                let copy = io::Error::new(why.kind(), why.to_string());
+                progress.failure = Some(why);
+                Err(copy)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}

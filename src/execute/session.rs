@@ -1,0 +1,104 @@
+//! What DataFusion may use of the machine, and what it must not do.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use datafusion::execution::memory_pool::{
+    FairSpillPool, MemoryConsumer, MemoryPool, MemoryReservation, TrackConsumersPool,
+};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use crate::error::{Code, Error, Result};
+use crate::spec::EngineSpec;
+
+/// The most memory taken when the configuration names none.
+const MEMORY_DEFAULT_MAX_BYTES: u64 = 4 << 30;
+
+/// How many operators an error for want of memory names.
+const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
+
+/// Runs queries within the limits of the configuration.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    runtime: Arc<RuntimeEnv>,
+    memory_limit_bytes: u64,
+    jobs: usize,
+    max_object_bytes: u64,
+}
+
+impl Engine {
+    /// An engine with the limits of `spec`.
+    ///
+    /// # Errors
+    /// If its folder for spilled rows cannot be used.
+    pub fn new(spec: &EngineSpec) -> Result<Self> {
+        let limit = spec.memory_limit_bytes.unwrap_or_else(default_memory_limit_bytes);
+        let bytes = usize::try_from(limit).unwrap_or(usize::MAX);
+        let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), NAMED_CONSUMERS);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(pool))
+            .with_temp_file_path(&spec.temp_directory)
+            .build_arc()
+            .map_err(|why| {
+                let folder = spec.temp_directory.display();
+                Error::new(Code::StoreFailed, format!("cannot spill to {folder}: {why}"))
+                    .hint("set `temp_directory` in [engine] to a folder that can be written")
+            })?;
+        let cores = available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            runtime,
+            memory_limit_bytes: limit,
+            jobs: spec.jobs.unwrap_or(cores).max(1),
+            max_object_bytes: spec.max_object_bytes,
+        })
+    }
+
+    /// Windows computed at once.
+    #[must_use]
+    pub fn jobs(&self) -> usize {
+        self.jobs
+    }
+
+    /// The largest object of one window, in bytes.
+    #[must_use]
+    pub fn max_object_bytes(&self) -> u64 {
+        self.max_object_bytes
+    }
+
+    /// How many bytes the rows of one batch may take: a quarter of the limit, so that queries have the
+    /// rest.
+    #[must_use]
+    pub fn batch_bytes_max(&self) -> u64 {
+        self.memory_limit_bytes / 4
+    }
+
+    /// A claim on the memory limit for rows that wait for their window.
+    pub(super) fn reserve_routed_rows(&self) -> MemoryReservation {
+        let pool: &Arc<dyn MemoryPool> = &self.runtime.memory_pool;
+        MemoryConsumer::new("routed rows").register(pool)
+    }
+
+    /// A session in which a window's rows are one ordered partition and nothing is rewritten by what
+    /// other windows held.
+    pub(super) fn session(&self) -> SessionContext {
+        let mut config = SessionConfig::new().with_target_partitions(1).with_information_schema(false);
+        let options = config.options_mut();
+        options.sql_parser.collect_spans = true;
+        options.sql_parser.map_string_types_to_utf8view = false;
+        // A prepared plan is run many times; a filter learnt in one window must not reach the next.
+        options.optimizer.enable_dynamic_filter_pushdown = false;
+        SessionContext::new_with_config_rt(config, self.runtime.clone())
+    }
+}
+
+/// Half of the machine's memory, at most [`MEMORY_DEFAULT_MAX_BYTES`].
+fn default_memory_limit_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kibibytes = total.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kibibytes.map_or(MEMORY_DEFAULT_MAX_BYTES, |kibibytes| {
+        kibibytes.saturating_mul(512).min(MEMORY_DEFAULT_MAX_BYTES)
+    })
+}

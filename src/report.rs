@@ -1,0 +1,192 @@
+//! What a command did, as data; and who is told while it does it.
+
+use crate::error::{Code, Error, ErrorKind};
+use crate::id::{PipelineName, RequestId, Seq};
+use crate::plan::Plan;
+use crate::spec::PipelineSpec;
+use crate::state::{CommittedWindow, FailedWindow, RowCounts};
+use crate::time::{EventTime, Span};
+
+/// What one command did to one pipeline.
+#[derive(Clone, Debug)]
+pub struct PipelineReport {
+    /// The pipeline.
+    pub pipeline: PipelineName,
+    /// Where its watermark stood before.
+    pub watermark_before: Option<EventTime>,
+    /// Where it stands now.
+    pub watermark: Option<EventTime>,
+    /// When the next window closes, at the earliest: the end of the first open one.
+    pub next_close: Option<EventTime>,
+    /// Windows that were published.
+    pub windows_done: u64,
+    /// Windows that were computed and found as they are published already.
+    pub windows_unchanged: u64,
+    /// The first and the last entry it appended.
+    pub entries: Option<(Seq, Seq)>,
+    /// Rows of what was published and admitted.
+    pub rows: RowCounts,
+    /// Bytes of Parquet read from its sources.
+    pub bytes_read: u64,
+    /// How long it took.
+    pub took: Span,
+    /// Windows that failed or were refused.
+    pub failures: Vec<FailedWindow>,
+    /// What went wrong outside of single windows.
+    pub errors: Vec<Error>,
+    /// The request it recorded, if it was asked for one.
+    pub request: Option<RequestId>,
+}
+
+impl PipelineReport {
+    /// Nothing was done yet.
+    #[must_use]
+    pub fn new(pipeline: PipelineName) -> Self {
+        Self {
+            pipeline,
+            watermark_before: None,
+            watermark: None,
+            next_close: None,
+            windows_done: 0,
+            windows_unchanged: 0,
+            entries: None,
+            rows: RowCounts::default(),
+            bytes_read: 0,
+            took: Span::ZERO,
+            failures: Vec::new(),
+            errors: Vec::new(),
+            request: None,
+        }
+    }
+
+    /// What kind of end it came to; `None` if all is well.
+    #[must_use]
+    pub fn kind(&self) -> Option<ErrorKind> {
+        let of_window = |failed: &FailedWindow| {
+            Code::parse(&failed.code).map_or(ErrorKind::Failed, Code::kind)
+        };
+        let kinds = self.failures.iter().map(of_window).chain(self.errors.iter().map(Error::kind));
+        // A failure beside finished windows is a matter for a ticket, not for the night.
+        let done = self.windows_done > 0;
+        let kinds = kinds.map(|kind| match kind {
+            ErrorKind::Failed if done => ErrorKind::Partial,
+            kind => kind,
+        });
+        ErrorKind::worst(kinds)
+    }
+
+    /// Whether there was nothing to do and nothing to complain about.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.entries.is_none() && self.failures.is_empty() && self.errors.is_empty()
+    }
+}
+
+/// Something that happened in a run.
+#[derive(Clone, Copy, Debug)]
+pub enum RunEvent<'a> {
+    /// A pipeline is about to work on a plan.
+    Planned {
+        /// The pipeline.
+        spec: &'a PipelineSpec,
+        /// The plan.
+        plan: &'a Plan,
+    },
+    /// A window was committed.
+    Committed {
+        /// The pipeline.
+        spec: &'a PipelineSpec,
+        /// The window, as logged.
+        window: &'a CommittedWindow,
+        /// The entry that committed it.
+        seq: Seq,
+    },
+    /// A window failed or was refused.
+    Failed {
+        /// The pipeline.
+        spec: &'a PipelineSpec,
+        /// The window, as logged.
+        window: &'a FailedWindow,
+    },
+    /// A pipeline is done.
+    Finished {
+        /// The pipeline.
+        spec: &'a PipelineSpec,
+        /// What was done.
+        report: &'a PipelineReport,
+    },
+}
+
+/// Somebody who watches a run. It cannot change anything.
+pub trait Observer: Sync {
+    /// Something happened.
+    fn on(&self, event: RunEvent<'_>);
+}
+
+/// Nobody watches.
+#[derive(Clone, Copy, Debug)]
+pub struct NoObserver;
+
+impl Observer for NoObserver {
+    fn on(&self, _event: RunEvent<'_>) {}
+}
+
+/// What was looked at, and what is wrong.
+#[derive(Clone, Debug, Default)]
+pub struct Verified {
+    /// Computed windows.
+    pub windows: u64,
+    /// Published objects.
+    pub objects: u64,
+    /// Log entries.
+    pub entries: u64,
+    /// What is wrong, in the order of windows.
+    pub problems: Vec<Problem>,
+}
+
+/// One thing that is not as the log says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The pipeline.
+    pub pipeline: PipelineName,
+    /// The window's start and end; `None` if it belongs to no window.
+    pub window: Option<(EventTime, EventTime)>,
+    /// What kind of difference.
+    pub kind: ProblemKind,
+    /// The object.
+    pub path: String,
+    /// The difference in words.
+    pub message: String,
+}
+
+/// How an object differs from the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProblemKind {
+    /// It is not there.
+    Missing,
+    /// It has another size.
+    Size,
+    /// It has other bytes.
+    Sha256,
+    /// It is not readable, or has another number of rows.
+    Rows,
+    /// It was begun and not committed: run again.
+    InDoubt,
+    /// The log knows nothing of it.
+    Unknown,
+}
+
+impl ProblemKind {
+    /// The word for it in JSON and on the screen.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Size => "size",
+            Self::Sha256 => "sha256",
+            Self::Rows => "rows",
+            Self::InDoubt => "in_doubt",
+            Self::Unknown => "unknown",
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! One pipeline from its sources to its log: discover, plan, execute, publish.
+//!
+//! It holds no rule of its own: what is due is decided by `plan`, what is safe by `commit`. It only
+//! puts them in order, and takes the lease only when there is something to write, so that an idle run
+//! leaves no trace.
+
+mod drive;
+mod owner;
+mod project;
+mod verify;
+
+pub use drive::{Asked, run_pipeline};
+pub use project::{Foreseen, Opened, Project, Session, rows_before_begin};
+pub use verify::verify_pipeline;

@@ -1,0 +1,62 @@
+//! Which pipeline may write below an output's root: one file there says it, created once.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Code, Error, Result};
+use crate::id::{PipelineName, StoreId};
+use crate::spec::PipelineSpec;
+use crate::state::State;
+use crate::store::{Store, Written, layout};
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Owner {
+    store: StoreId,
+    pipeline: PipelineName,
+    output: String,
+}
+
+/// Makes sure that each output of `spec` belongs to the log that `state` is the fold of. Store and
+/// pipeline are compared, not places, so that a folder can be moved.
+///
+/// # Errors
+/// If another pipeline, or another log, owns an output; if the store fails.
+pub(super) async fn claim_outputs(
+    spec: &PipelineSpec,
+    state: &State,
+    outputs: &dyn Store,
+) -> Result<()> {
+    for output in &spec.outputs {
+        let key = format!("{}/{}", output.path.root(), layout::OWNER);
+        let mine = Owner {
+            store: state.store,
+            pipeline: spec.name.clone(),
+            output: output.name.clone(),
+        };
+        if outputs.head(&key).await?.is_none() {
+            let text = serde_json::to_vec(&mine)
+                .map_err(|why| Error::new(Code::Bug, format!("an owner has no text: {why}")))?;
+            match outputs.create(&key, Bytes::from(text)).await {
+                Written::Refused(why) | Written::Untrusted(why) => return Err(why),
+                Written::Stored | Written::Unclear(_) => {}
+            }
+        }
+        let name = outputs.name_of(&key);
+        let found = outputs.read(&key).await?.unwrap_or_default();
+        let owner: Owner = serde_json::from_slice(&found).map_err(|why| {
+            Error::new(Code::NotTheOwner, format!("{name} does not say who may write there: {why}"))
+                .hint("if no other pipeline writes there, remove the file and run again")
+        })?;
+        if owner.store != mine.store || owner.pipeline != mine.pipeline {
+            return Err(Error::new(
+                Code::NotTheOwner,
+                format!("{} belongs to pipeline {}", output.path.root(), owner.pipeline),
+            )
+            .note(format!("{name} names the state {}, this one is {}", owner.store, mine.store))
+            .note("nothing was written")
+            .hint("give this pipeline an output path of its own")
+            .hint("if the state was lost or moved, restore it: without it nobody knows what is done"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,329 @@
+//! A project with its stores at hand, and what can be known of a pipeline without writing anything.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+
+use crate::clock::Clock;
+use crate::commit::Identity;
+use crate::error::{Code, Error, Result};
+use crate::execute::{Engine, Prepared, prepare, table_schema};
+use crate::id::{PipelineName, RunId};
+use crate::ledger::Ledger;
+use crate::log::{StateLog, read_ledger};
+use crate::plan::{Facts, Plan, admission, plan};
+use crate::source::{
+    Discovery, SourceStore, SourceStores, discover, open, partition_columns,
+};
+use crate::spec::{PipelineSpec, ProjectSpec, SourceSpec};
+use crate::state::{Request, SegmentRef, Shape, ShapeOutput, State};
+use crate::store::{Fault, FaultyStore, LocalStore, Store, layout};
+
+/// A project and who works on it.
+#[derive(Debug)]
+pub struct Project {
+    /// What its configuration says.
+    pub spec: ProjectSpec,
+    /// Where time and ids come from.
+    pub clock: Clock,
+    /// The process and the run.
+    pub identity: Identity,
+    /// What runs queries.
+    pub engine: Engine,
+    /// Tests: how stores fail.
+    fault: Option<Arc<Fault>>,
+}
+
+impl Project {
+    /// A project as `spec` says.
+    ///
+    /// # Errors
+    /// If the engine cannot be set up.
+    pub fn new(spec: ProjectSpec, clock: Clock) -> Result<Self> {
+        let engine = Engine::new(&spec.engine)?;
+        let identity =
+            Identity { who: crate::process::current(), run: RunId(clock.new_id()) };
+        Ok(Self { spec, clock, identity, engine, fault: None })
+    }
+
+    /// The same project with stores that fail as `fault` says; for tests.
+    #[must_use]
+    pub fn with_fault(mut self, fault: Arc<Fault>) -> Self {
+        self.fault = Some(fault);
+        self
+    }
+
+    /// The pipeline named `name`.
+    #[must_use]
+    pub fn pipeline(&self, name: &PipelineName) -> Option<&PipelineSpec> {
+        self.spec.pipelines.iter().find(|pipeline| pipeline.name == *name)
+    }
+
+    /// The folder that holds the state of a pipeline.
+    #[must_use]
+    pub fn state_folder(&self, name: &PipelineName) -> PathBuf {
+        self.spec.state.join(name.as_str())
+    }
+
+    /// The folder where a pipeline stages its files.
+    #[must_use]
+    pub fn staging(&self, name: &PipelineName) -> PathBuf {
+        self.state_folder(name).join(layout::STAGING)
+    }
+
+    fn store(&self, root: PathBuf, pipeline: &PipelineName, label: String) -> Arc<dyn Store> {
+        let store = Arc::new(LocalStore::new(root, self.staging(pipeline), label, self.clock));
+        match &self.fault {
+            Some(fault) => Arc::new(FaultyStore::new(store, fault.clone())),
+            None => store,
+        }
+    }
+
+    /// The log of a pipeline.
+    #[must_use]
+    pub fn log(&self, name: &PipelineName) -> StateLog {
+        let folder = self.state_folder(name);
+        let label = folder.strip_prefix(&self.spec.root).unwrap_or(&folder).display().to_string();
+        StateLog::new(self.store(folder, name, label), name.clone())
+    }
+
+    /// The store of the pipeline's outputs.
+    #[must_use]
+    pub fn outputs(&self, name: &PipelineName) -> Arc<dyn Store> {
+        self.store(self.spec.root.clone(), name, String::new())
+    }
+
+    /// The stores of the pipeline's sources.
+    #[must_use]
+    pub fn sources(&self, spec: &PipelineSpec) -> SourceStores {
+        let store = |source: &SourceSpec| {
+            let store = self.store(source.path.clone(), &spec.name, source.label.clone());
+            (source.table.clone(), SourceStore::new(store))
+        };
+        spec.sources.iter().map(store).collect()
+    }
+
+    /// Reads what the log says of a pipeline.
+    ///
+    /// # Errors
+    /// If the log or its ledger is damaged or cannot be read; if it has another shape.
+    pub async fn open(&self, spec: &PipelineSpec) -> Result<Opened> {
+        let log = self.log(&spec.name);
+        let state = log.read().await?;
+        let ledger = match &state {
+            Some(state) => {
+                check_shape(spec, state)?;
+                read_ledger(log.store().as_ref(), state).await?
+            }
+            None => Ledger::default(),
+        };
+        Ok(Opened { log, state, ledger })
+    }
+
+    /// What a run would do now. Nothing is written.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and if a source cannot be listed.
+    pub async fn foresee(
+        &self,
+        session: &Session<'_>,
+        opened: &Opened,
+        request: Option<Request>,
+    ) -> Result<Foreseen> {
+        let spec = session.spec;
+        let discovery = discover(spec, &session.sources, &opened.ledger).await?;
+        let before = opened.state.clone();
+        let before = before.unwrap_or_else(|| State::before_first_run(spec.name.clone()));
+        let (state, ledger) = foresee_admission(spec, before, &opened.ledger, &discovery)?;
+        let state = match request {
+            Some(request) => state.foresee_request(request),
+            None => state,
+        };
+        let plan = plan(&Facts {
+            spec,
+            state: &state,
+            ledger: &ledger,
+            missing: &discovery.missing,
+            is_held: !discovery.unreadable.is_empty(),
+        });
+        Ok(Foreseen { discovery, state, ledger, plan })
+    }
+}
+
+/// A pipeline under one command: its stores, and what they read.
+#[derive(Debug)]
+pub struct Session<'a> {
+    /// The pipeline.
+    pub spec: &'a PipelineSpec,
+    /// The stores of its sources.
+    pub sources: SourceStores,
+}
+
+impl<'a> Session<'a> {
+    /// A command on `spec`.
+    #[must_use]
+    pub fn new(project: &Project, spec: &'a PipelineSpec) -> Self {
+        Self { spec, sources: project.sources(spec) }
+    }
+
+    /// Bytes read from the sources so far.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.sources.values().fold(0, |sum, store| sum.saturating_add(store.bytes_read()))
+    }
+
+    /// Plans the queries over the columns of the first file of each source.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or a query cannot be planned. `None` if a source has no file yet.
+    pub async fn prepare(
+        &self,
+        engine: &Engine,
+        discovery: &Discovery,
+    ) -> Result<Option<Arc<Prepared>>> {
+        let mut schemas = BTreeMap::new();
+        for source in &self.spec.sources {
+            match self.schema(source, discovery).await? {
+                Some(schema) => schemas.insert(source.table.clone(), schema),
+                None => return Ok(None),
+            };
+        }
+        Ok(Some(Arc::new(prepare(engine, self.spec, &schemas).await?)))
+    }
+
+    /// The columns of the first listed file that can be read.
+    async fn schema(
+        &self,
+        source: &SourceSpec,
+        discovery: &Discovery,
+    ) -> Result<Option<SchemaRef>> {
+        let listed = || discovery.listed.iter().filter(|(id, _)| id.table == source.table);
+        let Some(store) = self.sources.get(&source.table) else { return Ok(None) };
+        let folders = partition_columns(source, listed().map(|(id, _)| id.key.as_str()));
+        let mut first_failure = None;
+        for (_, meta) in listed() {
+            match open(store, meta).await {
+                Ok(file) => return table_schema(&file, &folders).map(Some),
+                Err(why) => first_failure = first_failure.or(Some(why)),
+            }
+        }
+        first_failure.map_or(Ok(None), Err)
+    }
+}
+
+/// What the log says of a pipeline.
+#[derive(Debug)]
+pub struct Opened {
+    /// The log.
+    pub log: StateLog,
+    /// Its fold; `None` before the first run.
+    pub state: Option<State>,
+    /// The admitted inputs.
+    pub ledger: Ledger,
+}
+
+/// What a run would do.
+#[derive(Debug)]
+pub struct Foreseen {
+    /// What the sources hold.
+    pub discovery: Discovery,
+    /// The state once that is admitted.
+    pub state: State,
+    /// The ledger once that is admitted.
+    pub ledger: Ledger,
+    /// What is due then.
+    pub plan: Plan,
+}
+
+impl Foreseen {
+    /// Whether a run would write anything to the log.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.discovery.has_news() || !self.plan.is_empty()
+    }
+
+    /// Rows of files that are not in the ledger yet, in windows before the pipeline's begin.
+    #[must_use]
+    pub fn rows_before_begin(&self, spec: &PipelineSpec) -> u64 {
+        rows_before_begin(spec, &self.state, &self.ledger)
+    }
+}
+
+/// Rows in windows before the pipeline's begin that no backfill has computed.
+#[must_use]
+pub fn rows_before_begin(spec: &PipelineSpec, state: &State, ledger: &Ledger) -> u64 {
+    let Some(begin) = spec.begin else { return 0 };
+    let early = ledger.windows_with_rows(crate::time::EventTime::FIRST, begin);
+    let waiting = early.filter(|start| {
+        spec.grid.window_at(*start).is_some_and(|window| !state.is_committed(window))
+    });
+    waiting.fold(0, |sum, start| sum.saturating_add(ledger.rows_of(start)))
+}
+
+fn foresee_admission(
+    spec: &PipelineSpec,
+    state: State,
+    ledger: &Ledger,
+    discovery: &Discovery,
+) -> Result<(State, Ledger)> {
+    let mut ledger = ledger.clone();
+    if !discovery.has_news() {
+        return Ok((state, ledger));
+    }
+    let nowhere = SegmentRef {
+        key: String::new(),
+        len: 0,
+        sha256: crate::hash::Sha256::ZERO,
+        files: 0,
+    };
+    let inputs = admission(spec, &state, &ledger, &discovery.records, nowhere)
+        .ok_or_else(|| Error::new(Code::Bug, "the ledger has no generation left"))?;
+    let generation = inputs.generation;
+    let state = state
+        .foresee_inputs(&inputs)
+        .map_err(|violation| Error::new(Code::Bug, violation.to_string()))?;
+    for record in &discovery.records {
+        ledger.admit(record.clone(), generation);
+    }
+    Ok((state, ledger))
+}
+
+/// The shape of `spec`.
+#[must_use]
+pub(super) fn shape_of(spec: &PipelineSpec) -> Shape {
+    let size = spec.grid.size();
+    let week_start = match size {
+        crate::window::WindowSize::Week { first } => Some(first.to_string()),
+        _ => None,
+    };
+    let output = |output: &crate::spec::OutputSpec| ShapeOutput {
+        name: output.name.clone(),
+        path: output.path.text().to_owned(),
+    };
+    Shape {
+        size: size.to_string(),
+        week_start,
+        timezone: spec.grid.zone().name().to_owned(),
+        outputs: spec.outputs.iter().map(output).collect(),
+    }
+}
+
+fn check_shape(spec: &PipelineSpec, state: &State) -> Result<()> {
+    let now = shape_of(spec);
+    let Some(then) = state.shape.as_ref().filter(|then| **then != now) else { return Ok(()) };
+    let say = |shape: &Shape| {
+        let outputs: Vec<_> =
+            shape.outputs.iter().map(|out| format!("{} at {}", out.name, out.path)).collect();
+        format!("windows of {} in {}; {}", shape.size, shape.timezone, outputs.join(", "))
+    };
+    Err(Error::new(
+        Code::ShapeChanged,
+        format!("pipeline {} has another shape than when it first ran", spec.name),
+    )
+    .note(format!("then: {}", say(then)))
+    .note(format!("now:  {}", say(&now)))
+    .note("window size, zone, outputs and their paths are fixed by the first run")
+    .hint("give the changed pipeline a new name and new output paths; `retire` is not supported yet"))
+}
