@@ -1,6 +1,8 @@
 //! placeholder: the crate docs are written when the modules stand.
 #[cfg(feature = "engine")]
 pub mod clock;
+#[cfg(feature = "engine")]
+pub mod cli;
 pub mod commit;
 pub mod config;
 #[cfg(feature = "engine")]
@@ -29,4 +31,5 @@ pub mod state;
 #[cfg(feature = "engine")]
 pub mod store;
 pub mod time;
+pub mod view;
 pub mod window;

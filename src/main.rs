@@ -1,1 +1,7 @@
-fn main(){}
+//! The command `highwater`. Everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    highwater::cli::main()
+}

@@ -144,6 +144,18 @@ pub struct Verified {
     pub problems: Vec<Problem>,
 }
 
+impl Verified {
+    /// What was found in two pipelines.
+    #[must_use]
+    pub fn plus(mut self, other: Self) -> Self {
+        self.windows = self.windows.saturating_add(other.windows);
+        self.objects = self.objects.saturating_add(other.objects);
+        self.entries = self.entries.saturating_add(other.entries);
+        self.problems.extend(other.problems);
+        self
+    }
+}
+
 /// One thing that is not as the log says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {

@@ -44,8 +44,13 @@ impl Append {
     pub(super) fn on(&mut self, event: Event) -> Step {
         match event {
             Event::Written(WriteAnswer::Stored) => self.stored(),
-            Event::Written(WriteAnswer::Refused(fault)) => Step::Ended(Outcome::Refused(fault)),
-            Event::Written(WriteAnswer::Untrusted(fault)) => Step::Ended(Outcome::Unknown(fault)),
+            Event::Written(WriteAnswer::Refused(fault)) if self.tries == 0 => {
+                Step::Ended(Outcome::Refused(fault))
+            }
+            // Refused now; but an earlier try was unclear, and may yet land.
+            Event::Written(WriteAnswer::Refused(fault) | WriteAnswer::Untrusted(fault)) => {
+                Step::Ended(Outcome::Unknown(fault))
+            }
             Event::Written(WriteAnswer::Unclear(_)) => {
                 Step::Do(Effect::ReadEntry { seq: self.entry.n })
             }

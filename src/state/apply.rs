@@ -12,7 +12,7 @@ use super::entry::{
 };
 use super::{Head, Holder, InDoubt, OpenBatch, Stale, State, WindowState};
 use crate::hash::Sha256;
-use crate::id::{BatchId, Epoch, Generation, PipelineName, RequestId, Seq, StoreId};
+use crate::id::{BatchId, Epoch, Generation, PipelineName, RequestId, RunId, Seq, StoreId};
 use crate::invariant::Invariant;
 use crate::state::RowCounts;
 use crate::time::{EventTime, ProcessingTime};
@@ -56,7 +56,7 @@ impl State {
                 rule(is_init, Invariant::Cm1, || "a log begins with `init` in epoch 0".into())
             });
         check.map_err(|(invariant, message)| Violation { seq: entry.n, invariant, message })?;
-        let head = Head { seq: entry.n, hash, at: entry.ts };
+        let head = Head { seq: entry.n, hash, at: entry.ts, run: entry.run };
         Ok(Self::new(entry.store, entry.pipe.clone(), head))
     }
 
@@ -90,7 +90,8 @@ impl State {
     #[must_use]
     pub fn before_first_run(pipeline: PipelineName) -> Self {
         let at = ProcessingTime::from_micros(0);
-        let head = Head { seq: Seq(0), hash: Sha256::ZERO, at };
+        let run = RunId(uuid::Uuid::nil());
+        let head = Head { seq: Seq(0), hash: Sha256::ZERO, at, run };
         Self::new(StoreId(uuid::Uuid::nil()), pipeline, head)
     }
 
@@ -125,7 +126,7 @@ impl State {
         self.check_envelope(entry)
             .and_then(|()| self.apply_body(entry))
             .map_err(|(invariant, message)| Violation { seq: entry.n, invariant, message })?;
-        self.head = Head { seq: entry.n, hash, at: entry.ts };
+        self.head = Head { seq: entry.n, hash, at: entry.ts, run: entry.run };
         Ok(())
     }
 
@@ -232,6 +233,11 @@ impl State {
         })?;
         let mut windows = BTreeMap::new();
         for window in &begin.windows {
+            let holds = |begun: &BTreeMap<_, _>| begun.contains_key(&window.start);
+            let is_begun = holds(&windows) || self.open.values().any(|open| holds(&open.windows));
+            rule(!is_begun, Invariant::Cm3, || {
+                format!("the window at {} is begun already", window.start)
+            })?;
             rule(self.next_revision(window.start) == Some(window.rev), Invariant::Cm3, || {
                 format!("the window at {} cannot get revision {}", window.start, window.rev)
             })?;
@@ -273,6 +279,12 @@ impl State {
         self.fail(&mut open, &commit.failed)?;
         for TimeRange { start, end } in &commit.empty {
             rule(start < end, Invariant::Wi1, || format!("an empty stretch ends at its start {start}"))?;
+            let computed = self.windows.range(*start..*end).map(|(start, _)| start);
+            let in_doubt = self.in_doubt.range(*start..*end).map(|(start, _)| start);
+            let with_object = computed.chain(in_doubt).next();
+            rule(with_object.is_none(), Invariant::Cm2, || {
+                format!("an empty stretch holds the window at {with_object:?}, which has an object")
+            })?;
             self.skipped.remove(*start, *end);
             self.empty.insert(*start, *end);
             self.forget_marks(*start, *end);

@@ -95,12 +95,15 @@ pub fn decode(bytes: &[u8]) -> Result<(Entry, Sha256), DecodeError> {
     }
     let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
     let (body, rest) = bytes.split_at(end);
-    let trailer = rest
+    let line = rest
         .strip_prefix(b"\n")
         .and_then(|rest| rest.strip_suffix(b"\n"))
         .ok_or_else(|| damaged("its second line is missing or cut off"))?;
-    let trailer: Trailer = serde_json::from_slice(trailer)
-        .map_err(|_| damaged("its second line does not say a length and a hash"))?;
+    // JSON has many texts for one value; the trailer, which no hash protects, has only one.
+    let trailer = serde_json::from_slice::<Trailer>(line)
+        .ok()
+        .filter(|trailer| serde_json::to_vec(trailer).is_ok_and(|written| written == line))
+        .ok_or_else(|| damaged("its second line does not say a length and a hash"))?;
     let hash = Sha256::of(body);
     if trailer.len != body.len() || trailer.sha256 != hash {
         let expected = trailer.sha256;

@@ -23,7 +23,7 @@ pub use entry::{
 };
 
 use crate::hash::Sha256;
-use crate::id::{BatchId, Epoch, Generation, PipelineName, RequestId, Revision, Seq, StoreId};
+use crate::id::{BatchId, Epoch, Generation, PipelineName, RequestId, Revision, RunId, Seq, StoreId};
 use crate::time::{EventTime, ProcessingTime};
 use crate::window::{Window, WindowSet};
 
@@ -81,6 +81,8 @@ pub struct Head {
     pub hash: Sha256,
     /// When it was written, by its writer's clock; for people only.
     pub at: ProcessingTime,
+    /// The run that wrote it.
+    pub run: RunId,
 }
 
 /// Who claimed the newest epoch.

@@ -1,0 +1,215 @@
+//! What can be typed. The comments here are the help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Incremental batch jobs over Parquet, driven by event-time watermarks
+#[derive(Debug, Parser)]
+#[command(name = "highwater", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  highwater plan                                              What would the next run do?
+  highwater run                                               Do it; after any crash, the same again
+  highwater backfill orders --from 2026-10-01 --to 2026-11-01   Fill October (--to is exclusive)
+  highwater status --format json | jq '.pipelines[].lag_seconds'
+
+Exit codes:
+  0 ok            1 failed          2 usage or config     3 some windows failed, others are done
+  4 refused by a rule or policy     5 storage             6 state damaged or newer
+  10 work pending (plan --exit-code)    11 lease held by another    12 another took over
+  75 outcome unknown, run again     130, 143 interrupted";
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(super) struct Global {
+    /// Config file [default: ./config.toml, then each parent folder]
+    #[arg(short, long, global = true, value_name = "FILE", env = "HIGHWATER_CONFIG", hide_env_values = true, help_heading = "Global options")]
+    pub(super) config: Option<PathBuf>,
+    /// Output for people or machines
+    #[arg(long, global = true, value_enum, default_value_t, help_heading = "Global options")]
+    pub(super) format: Format,
+    /// Colour [NO_COLOR, CLICOLOR_FORCE and TERM=dumb are honoured]
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", help_heading = "Global options")]
+    pub(super) color: Color,
+    /// More detail
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
+    pub(super) verbose: u8,
+    /// Only errors and results
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    pub(super) quiet: bool,
+    /// Never show progress bars (the default when stderr is not a terminal)
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(super) no_progress: bool,
+    /// Never ask; fail if an answer would be needed
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(super) no_input: bool,
+}
+
+/// The form of results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// One document
+    Json,
+    /// One event a line, then the document
+    Jsonl,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Check config, SQL and inputs without computing anything
+    Check(Pipelines),
+    /// Show the windows the next run would compute, and why
+    Plan(PlanArgs),
+    /// Compute every closed window that is new or has new input
+    Run(RunArgs),
+    /// Compute windows that were never computed, between two times
+    Backfill(RangeArgs),
+    /// Compute windows again although they are done, and replace their output
+    Reprocess(RangeArgs),
+    /// Watermark, lag, open, pending, stale and failed windows of each pipeline
+    Status(StatusArgs),
+    /// Commits of a pipeline, newest first
+    History(HistoryArgs),
+    /// Compare every output and the log with what was committed
+    Verify(Pipelines),
+    /// Commit windows without computing them, so that nothing blocks for ever
+    Skip(SkipArgs),
+    /// Requests that are not done yet
+    Requests(RequestsArgs),
+}
+
+/// Which pipelines.
+#[derive(Debug, Args)]
+pub(super) struct Pipelines {
+    /// Pipelines to act on, `*` matches any part of a name [default: all]
+    #[arg(value_name = "PIPELINE")]
+    pub(super) pipelines: Vec<String>,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    pub(super) which: Pipelines,
+    /// Exit with 10 when there is work to do
+    #[arg(long)]
+    pub(super) exit_code: bool,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) which: Pipelines,
+    #[command(flatten)]
+    pub(super) writing: Writing,
+    /// Exit with this code when there was nothing to do (99 makes Airflow mark the task skipped)
+    #[arg(long, value_name = "CODE", default_value_t = 0)]
+    pub(super) skip_exit_code: u8,
+}
+
+/// Options of every command that writes.
+#[derive(Debug, Args)]
+pub(super) struct Writing {
+    /// Show what would be done; writes nothing
+    #[arg(short = 'n', long)]
+    pub(super) dry_run: bool,
+    /// Do not ask
+    #[arg(short = 'y', long)]
+    pub(super) yes: bool,
+}
+
+/// Arguments of `backfill` and `reprocess`.
+#[derive(Debug, Args)]
+pub(super) struct RangeArgs {
+    /// The pipeline
+    pub(super) pipeline: String,
+    #[command(flatten)]
+    pub(super) range: Range,
+    /// Why, for the log
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+    #[command(flatten)]
+    pub(super) writing: Writing,
+}
+
+/// A stretch of event time.
+#[derive(Debug, Args)]
+pub(super) struct Range {
+    /// First window start, INCLUSIVE: RFC 3339, or a date or date-hour in the pipeline's zone
+    #[arg(long, value_name = "TIME")]
+    pub(super) from: String,
+    /// End, EXCLUSIVE: windows that start before it
+    #[arg(long, value_name = "TIME")]
+    pub(super) to: String,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    pub(super) which: Pipelines,
+    /// Exit with 1 when a pipeline is failed, held or overdue
+    #[arg(long)]
+    pub(super) exit_code: bool,
+}
+
+/// Arguments of `history`.
+#[derive(Debug, Args)]
+pub(super) struct HistoryArgs {
+    /// The pipeline
+    pub(super) pipeline: String,
+    /// At most this many commits
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(super) limit: usize,
+}
+
+/// Arguments of `skip`.
+#[derive(Debug, Args)]
+pub(super) struct SkipArgs {
+    /// The pipeline
+    pub(super) pipeline: String,
+    #[command(flatten)]
+    pub(super) range: Range,
+    /// Why, for the log
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: String,
+    #[command(flatten)]
+    pub(super) writing: Writing,
+}
+
+/// Arguments of `requests`.
+#[derive(Debug, Args)]
+pub(super) struct RequestsArgs {
+    #[command(flatten)]
+    pub(super) which: Pipelines,
+    /// Withdraw this request of the one pipeline that is named
+    #[arg(long, value_name = "ID")]
+    pub(super) cancel: Option<String>,
+    #[command(flatten)]
+    pub(super) writing: Writing,
+}

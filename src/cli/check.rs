@@ -1,0 +1,65 @@
+//! `highwater check`: everything that can be known to be wrong before anything is computed.
+//!
+//! The configuration was checked by loading it.
+
+use super::args::Pipelines;
+use super::output::Output;
+use super::{Failed, load};
+use crate::error::{Error, ErrorKind};
+use crate::run::{Project, Session};
+use crate::source::discover;
+use crate::spec::PipelineSpec;
+use crate::view::json::{self, CheckDoc, SCHEMA};
+
+pub(super) async fn check(
+    project: &Project,
+    which: &Pipelines,
+    output: &Output,
+) -> Result<u8, Failed> {
+    let pipelines = load::pick(project, which)?;
+    let mut errors: Vec<Error> = Vec::new();
+    let mut lines = String::new();
+    for spec in &pipelines {
+        match check_pipeline(project, spec).await {
+            Ok(line) => lines.push_str(&line),
+            Err(found) => errors.extend(found),
+        }
+    }
+    output.show(&errors);
+    let document = CheckDoc {
+        schema: SCHEMA,
+        ok: errors.is_empty(),
+        pipelines: pipelines.iter().map(|spec| spec.name.clone()).collect(),
+        errors: errors.iter().map(json::error).collect(),
+    };
+    output.result(&lines, &document);
+    let kind = ErrorKind::worst(errors.iter().map(Error::kind));
+    Ok(kind.map_or(0, ErrorKind::exit_code))
+}
+
+/// A line that says what was found to be in order.
+async fn check_pipeline(project: &Project, spec: &PipelineSpec) -> Result<String, Vec<Error>> {
+    let within = |why: Error| why.within(format!("pipeline {}", spec.name));
+    let session = Session::new(project, spec);
+    let opened = project.open(spec).await.map_err(|why| vec![within(why)])?;
+    let found = discover(spec, &session.sources, &opened.ledger).await;
+    let found = found.map_err(|why| vec![within(why)])?;
+    let mut errors: Vec<Error> = found.unreadable.iter().cloned().map(within).collect();
+    let prepared = session.prepare(&project.engine, &found).await;
+    let planned = match prepared {
+        Ok(Some(_)) => "SQL plans",
+        Ok(None) => "no input file yet, so its SQL could not be planned",
+        Err(why) => {
+            let why = within(why);
+            if !errors.iter().any(|known| known.message() == why.message()) {
+                errors.push(why);
+            }
+            ""
+        }
+    };
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let files = found.listed.len();
+    Ok(format!("✓ {}    {files} input files; {planned}; no two windows share a path\n", spec.name))
+}

@@ -1,0 +1,74 @@
+//! The command line: reads arguments, calls the library, prints views, picks the exit code.
+//!
+//! Results go to stdout, everything else to stderr. With `--format json` stdout is exactly one
+//! document, on failure too. Nothing is decided here.
+
+mod args;
+mod check;
+mod diagnostic;
+mod history;
+mod load;
+mod output;
+mod plan;
+mod progress;
+mod requests;
+mod run;
+mod status;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use output::Output;
+
+use crate::clock::Clock;
+use crate::error::{Code, Error};
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(why) => {
+            // Help goes to stdout and mistakes to stderr; clap knows which is which.
+            let _ = why.print();
+            return ExitCode::from(u8::try_from(why.exit_code()).unwrap_or(2));
+        }
+    };
+    let output = Output::new(&cli.global);
+    let code = match start(&cli, &output) {
+        Ok(code) => code,
+        Err(errors) => output.fail(&errors),
+    };
+    ExitCode::from(code)
+}
+
+type Failed = Vec<Error>;
+
+fn start(cli: &Cli, output: &Output) -> Result<u8, Failed> {
+    let spec = load::load(cli.global.config.as_deref())?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = spec.engine.threads {
+        runtime.worker_threads(threads);
+    }
+    let runtime = runtime.enable_all().build().map_err(|why| {
+        vec![Error::new(Code::StoreFailed, format!("threads cannot be started: {why}"))]
+    })?;
+    let project = crate::run::Project::new(spec, Clock::system()).map_err(|why| vec![why])?;
+    runtime.block_on(async {
+        match &cli.command {
+            Command::Check(which) => check::check(&project, which, output).await,
+            Command::Plan(args) => plan::plan(&project, args, output).await,
+            Command::Run(args) => run::run(&project, args, output).await,
+            Command::Backfill(args) => run::backfill(&project, args, output).await,
+            Command::Reprocess(args) => run::reprocess(&project, args, output).await,
+            Command::Status(args) => status::status(&project, args, output).await,
+            Command::History(args) => history::history(&project, args, output).await,
+            Command::Verify(which) => verify::verify(&project, which, output).await,
+            Command::Skip(args) => run::skip(&project, args, output).await,
+            Command::Requests(args) => requests::requests(&project, args, output).await,
+        }
+    })
+}

@@ -1,0 +1,73 @@
+//! `highwater plan`
+
+use super::args::PlanArgs;
+use super::output::Output;
+use super::{Failed, load};
+use crate::error::{Error, ErrorKind};
+use crate::run::{Foreseen, Project, Session};
+use crate::spec::PipelineSpec;
+use crate::state::Request;
+use crate::view::json::{self, PlanDoc, SCHEMA};
+use crate::view::text;
+
+pub(super) async fn plan(
+    project: &Project,
+    args: &PlanArgs,
+    output: &Output,
+) -> Result<u8, Failed> {
+    let pipelines = load::pick(project, &args.which)?;
+    let (work, code) = show(project, &pipelines, None, output).await;
+    Ok(if code == 0 && work && args.exit_code { 10 } else { code })
+}
+
+/// Shows what is due in `pipelines`, were `request` made. Returns whether anything is, and the exit
+/// code.
+pub(super) async fn show(
+    project: &Project,
+    pipelines: &[&PipelineSpec],
+    request: Option<&Request>,
+    output: &Output,
+) -> (bool, u8) {
+    let mut errors: Vec<Error> = Vec::new();
+    let mut foreseen = Vec::new();
+    for spec in pipelines {
+        match foresee(project, spec, request).await {
+            Ok(found) => foreseen.push((*spec, found)),
+            Err(why) => errors.push(why.within(format!("pipeline {}", spec.name))),
+        }
+    }
+    let mut people = String::new();
+    let mut documents = Vec::new();
+    for (spec, found) in &foreseen {
+        let early = found.rows_before_begin(spec);
+        let now = project.clock.now();
+        people.push_str(&text::plan(spec, &found.state, &found.plan, early, output.verbose, now));
+        people.push('\n');
+        documents.push(json::plan(spec, &found.state, &found.plan, early));
+        errors.extend(found.discovery.unreadable.iter().cloned());
+    }
+    if !foreseen.is_empty() {
+        people.push_str(&text::plan_total(foreseen.iter().map(|(_, found)| &found.plan)));
+    }
+    output.show(&errors);
+    let document = PlanDoc {
+        schema: SCHEMA,
+        project: project.spec.name.clone(),
+        pipelines: documents,
+        errors: errors.iter().map(json::error).collect(),
+    };
+    output.result(&people, &document);
+    let work = foreseen.iter().any(|(_, found)| found.has_work());
+    let kind = ErrorKind::worst(errors.iter().map(Error::kind));
+    (work, kind.map_or(0, ErrorKind::exit_code))
+}
+
+async fn foresee(
+    project: &Project,
+    spec: &PipelineSpec,
+    request: Option<&Request>,
+) -> Result<Foreseen, Error> {
+    let session = Session::new(project, spec);
+    let opened = project.open(spec).await?;
+    project.foresee(&session, &opened, request.cloned()).await
+}

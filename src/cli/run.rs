@@ -1,0 +1,190 @@
+//! `highwater run`, `backfill`, `reprocess` and `skip`: the commands that compute and commit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use super::args::{RangeArgs, RunArgs, SkipArgs};
+use super::output::Output;
+use super::progress::Progress;
+use super::{Failed, load, plan};
+use crate::error::{Code, Error, ErrorKind};
+use crate::report::PipelineReport;
+use crate::run::{Asked, Project, run_pipeline};
+use crate::spec::PipelineSpec;
+use crate::state::{Request, TimeRange, Verb};
+use crate::view::json::{self, RunDoc, SCHEMA};
+use crate::view::text;
+
+pub(super) async fn run(project: &Project, args: &RunArgs, output: &Output) -> Result<u8, Failed> {
+    let pipelines = load::pick(project, &args.which)?;
+    let is_named = !args.which.pipelines.is_empty();
+    let pipelines: Vec<_> =
+        pipelines.into_iter().filter(|spec| spec.enabled || is_named).collect();
+    if args.writing.dry_run {
+        return Ok(plan::show(project, &pipelines, None, output).await.1);
+    }
+    let (code, is_idle) = carry_out(project, &pipelines, &Asked::Run, output).await;
+    Ok(if code == 0 && is_idle { args.skip_exit_code } else { code })
+}
+
+pub(super) async fn backfill(
+    project: &Project,
+    args: &RangeArgs,
+    output: &Output,
+) -> Result<u8, Failed> {
+    let (spec, request) = requested(project, args, Verb::Backfill)?;
+    if args.writing.dry_run {
+        return Ok(plan::show(project, &[spec], Some(&request), output).await.1);
+    }
+    Ok(carry_out(project, &[spec], &Asked::Request(request), output).await.0)
+}
+
+pub(super) async fn reprocess(
+    project: &Project,
+    args: &RangeArgs,
+    output: &Output,
+) -> Result<u8, Failed> {
+    let (spec, request) = requested(project, args, Verb::Reprocess)?;
+    if args.writing.dry_run {
+        return Ok(plan::show(project, &[spec], Some(&request), output).await.1);
+    }
+    if !args.writing.yes {
+        confirm(project, spec, &request, output).await?;
+    }
+    Ok(carry_out(project, &[spec], &Asked::Request(request), output).await.0)
+}
+
+pub(super) async fn skip(
+    project: &Project,
+    args: &SkipArgs,
+    output: &Output,
+) -> Result<u8, Failed> {
+    let spec = load::one(project, &args.pipeline)?;
+    let range = range(spec, &args.range.from, &args.range.to)?;
+    if args.writing.dry_run {
+        output.say("skip commits the closed windows of the range that were not computed");
+        return Ok(plan::show(project, &[spec], None, output).await.1);
+    }
+    let asked = Asked::Skip(range, args.reason.clone());
+    Ok(carry_out(project, &[spec], &asked, output).await.0)
+}
+
+fn range(spec: &PipelineSpec, from: &str, to: &str) -> Result<TimeRange, Failed> {
+    let start = load::instant(spec, "--from", from)?;
+    let end = load::instant(spec, "--to", to)?;
+    if start >= end {
+        let text = format!("--from {from} is not before --to {to}");
+        return Err(vec![Error::new(Code::Usage, text).hint("--from is inclusive, --to exclusive")]);
+    }
+    Ok(TimeRange { start, end })
+}
+
+fn requested<'a>(
+    project: &'a Project,
+    args: &RangeArgs,
+    verb: Verb,
+) -> Result<(&'a PipelineSpec, Request), Failed> {
+    let spec = load::one(project, &args.pipeline)?;
+    let TimeRange { start, end } = range(spec, &args.range.from, &args.range.to)?;
+    Ok((spec, Request { verb, start, end, why: args.reason.clone() }))
+}
+
+/// Shows what would be replaced and asks.
+async fn confirm(
+    project: &Project,
+    spec: &PipelineSpec,
+    request: &Request,
+    output: &Output,
+) -> Result<(), Failed> {
+    if !output.may_ask {
+        return Err(vec![
+            Error::new(
+                Code::NotConfirmed,
+                "`reprocess` replaces outputs, and there is no terminal to ask on",
+            )
+            .hint("look first with --dry-run, then pass --yes"),
+        ]);
+    }
+    let (_, code) = plan::show(project, &[spec], Some(request), output).await;
+    if code == 0 && output.ask("Compute these windows again and replace their outputs?") {
+        return Ok(());
+    }
+    Err(vec![Error::new(Code::NotConfirmed, "nothing was done")])
+}
+
+/// Runs the pipelines one after another. Returns the exit code, and whether nothing was done.
+pub(super) async fn carry_out(
+    project: &Project,
+    pipelines: &[&PipelineSpec],
+    asked: &Asked,
+    output: &Output,
+) -> (u8, bool) {
+    let signals = Signals::listen();
+    let progress = Progress::new(project, output);
+    progress.start();
+    let mut reports: Vec<(&PipelineSpec, PipelineReport)> = Vec::new();
+    for spec in pipelines {
+        if signals.stop.load(Ordering::SeqCst) {
+            break;
+        }
+        let report = run_pipeline(project, spec, asked, &signals.stop, &progress).await;
+        reports.push((spec, report));
+    }
+    progress.end();
+    let errors: Vec<Error> =
+        reports.iter().flat_map(|(_, report)| report.errors.iter().cloned()).collect();
+    let mut kinds: Vec<ErrorKind> =
+        reports.iter().filter_map(|(_, report)| report.kind()).collect();
+    match signals.number.load(Ordering::SeqCst) {
+        0 => {}
+        number => kinds.push(ErrorKind::Interrupted(number)),
+    }
+    let any_done = reports.iter().any(|(_, report)| report.windows_done > 0);
+    let kinds = kinds.into_iter().map(|kind| match kind {
+        ErrorKind::Failed if any_done => ErrorKind::Partial,
+        kind => kind,
+    });
+    let exit_code = ErrorKind::worst(kinds).map_or(0, ErrorKind::exit_code);
+    let people: String = reports.iter().map(|(spec, report)| text::run(spec, report)).collect();
+    let document = RunDoc {
+        schema: SCHEMA,
+        run_id: project.identity.run,
+        exit_code,
+        pipelines: reports.iter().map(|(_, report)| json::run(report)).collect(),
+        errors: errors.iter().map(json::error).collect(),
+    };
+    output.show(&errors);
+    progress.finish(&document, &people);
+    (exit_code, reports.iter().all(|(_, report)| report.is_idle()))
+}
+
+/// The first SIGINT or SIGTERM lets the batch in hand finish; the second ends the process at once,
+/// which is as safe as `kill -9`.
+struct Signals {
+    stop: Arc<AtomicBool>,
+    number: Arc<AtomicU8>,
+}
+
+impl Signals {
+    fn listen() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        let stop = Arc::new(AtomicBool::new(false));
+        let number = Arc::new(AtomicU8::new(0));
+        for (kind, code) in [(SignalKind::interrupt(), 2_u8), (SignalKind::terminate(), 15)] {
+            let (stop, number) = (stop.clone(), number.clone());
+            let Ok(mut signals) = signal(kind) else { continue };
+            tokio::spawn(async move {
+                while signals.recv().await.is_some() {
+                    if stop.swap(true, Ordering::SeqCst) {
+                        std::process::exit(128_i32.saturating_add(i32::from(code)));
+                    }
+                    number.store(code, Ordering::SeqCst);
+                    let text = "finishing the windows in hand; once more stops at once: nothing \
+                                half-written is ever visible\n";
+                    let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+                }
+            });
+        }
+        Self { stop, number }
+    }
+}

@@ -1,0 +1,56 @@
+//! `highwater status`
+
+use super::args::StatusArgs;
+use super::output::Output;
+use super::{Failed, load};
+use crate::error::{Error, ErrorKind};
+use crate::run::{Project, Session};
+use crate::spec::PipelineSpec;
+use crate::view::json::{self, SCHEMA, StatusDoc};
+use crate::view::{PipelineState, StatusView, text};
+
+pub(super) async fn status(
+    project: &Project,
+    args: &StatusArgs,
+    output: &Output,
+) -> Result<u8, Failed> {
+    let pipelines = load::pick(project, &args.which)?;
+    let mut errors: Vec<Error> = Vec::new();
+    let mut rows = Vec::new();
+    for spec in pipelines {
+        match look(project, spec).await {
+            Ok(view) => rows.push((spec, view)),
+            Err(why) => errors.push(why.within(format!("pipeline {}", spec.name))),
+        }
+    }
+    output.show(&errors);
+    let document = StatusDoc {
+        schema: SCHEMA,
+        project: project.spec.name.clone(),
+        pipelines: rows.iter().map(|(spec, view)| json::status(&spec.name, view)).collect(),
+        errors: errors.iter().map(json::error).collect(),
+    };
+    output.result(&text::status(&rows, project.clock.now()), &document);
+    let kind = ErrorKind::worst(errors.iter().map(Error::kind));
+    let is_bad = |view: &StatusView| {
+        use PipelineState::{Failed, Held, Overdue};
+        matches!(view.state, Failed | Held | Overdue)
+    };
+    let any_bad = args.exit_code && rows.iter().any(|(_, view)| is_bad(view));
+    Ok(kind.map_or(u8::from(any_bad), ErrorKind::exit_code))
+}
+
+async fn look(project: &Project, spec: &PipelineSpec) -> Result<StatusView, Error> {
+    let session = Session::new(project, spec);
+    let opened = project.open(spec).await?;
+    let has_run = opened.state.is_some();
+    let foreseen = project.foresee(&session, &opened, None).await?;
+    Ok(crate::view::status(
+        spec,
+        &foreseen.state,
+        &foreseen.plan,
+        has_run,
+        &foreseen.discovery.unreadable,
+        project.clock.now(),
+    ))
+}

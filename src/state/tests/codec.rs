@@ -1,0 +1,313 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::log::{Log, encoded};
+use crate::hash::Sha256;
+use crate::id::{AttemptId, BatchId, Epoch, Generation, RequestId, Revision, Seq};
+use crate::state::codec::{DecodeError, ENTRY_BYTES_MAX, decode, encode};
+use crate::state::*;
+use crate::time::EventTime;
+
+/// The stored form of a body that is whatever text.
+fn stored(body: &str) -> Vec<u8> {
+    let (len, sha256) = (body.len(), Sha256::of(body.as_bytes()));
+    format!("{body}\n{{\"len\":{len},\"sha256\":\"{sha256}\"}}\n").into_bytes()
+}
+
+/// The stored form of an entry whose JSON was changed by somebody who can hash.
+fn rewritten(change: impl FnOnce(&mut Value)) -> Vec<u8> {
+    let mut value = serde_json::to_value(&Log::claimed().entries[1]).unwrap();
+    change(&mut value);
+    stored(&value.to_string())
+}
+
+#[track_caller]
+fn assert_damaged(bytes: &[u8]) {
+    let decoded = decode(bytes);
+    assert!(matches!(decoded, Err(DecodeError::Damaged(_))), "{decoded:?}");
+}
+
+#[track_caller]
+fn assert_too_new(bytes: &[u8]) {
+    let decoded = decode(bytes);
+    assert!(matches!(decoded, Err(DecodeError::TooNew(_))), "{decoded:?}");
+}
+
+#[test]
+fn an_entry_is_two_lines_the_second_of_which_anybody_can_check() {
+    let entry = &Log::new().entries[0];
+    let body = serde_json::to_string(entry).unwrap();
+    assert_eq!(encoded(entry).bytes, stored(&body));
+    assert_eq!(encoded(entry).hash, Sha256::of(body.as_bytes()));
+}
+
+#[test]
+fn every_change_of_a_byte_is_damage() {
+    let good = encoded(&Log::new().entries[0]).bytes;
+    for place in 0..good.len() {
+        for mask in [0x01, 0x20, 0x80, good[place], good[place] ^ b' '] {
+            let mut bad = good.clone();
+            bad[place] ^= mask;
+            if bad != good {
+                assert_damaged(&bad);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_missing_byte_is_damage() {
+    let good = encoded(&Log::new().entries[0]).bytes;
+    for len in 0..good.len() {
+        assert_damaged(&good[..len]);
+        assert_damaged(&good[good.len() - len..]);
+        assert_damaged(&[&good[..len], &good[len + 1..]].concat());
+    }
+}
+
+#[test]
+fn every_added_byte_is_damage() {
+    let good = encoded(&Log::new().entries[0]).bytes;
+    for place in 0..=good.len() {
+        for byte in [b' ', b'\n', b'\r', b'\t', b'0', 0] {
+            let mut bad = good.clone();
+            bad.insert(place, byte);
+            assert_damaged(&bad);
+        }
+    }
+    assert_damaged(&good.repeat(2));
+}
+
+#[test]
+fn what_a_newer_version_wrote_is_named_as_such() {
+    assert_too_new(&rewritten(|entry| entry["v"] = json!(2)));
+    assert_too_new(&rewritten(|entry| entry["rf"] = json!(["compressed"])));
+    assert_too_new(&rewritten(|entry| entry["kind"] = json!("rollback")));
+    // The body of a newer format may be anything.
+    assert_too_new(&stored(r#"{"v":2,"kind":"claim","epoch":"seven"}"#));
+}
+
+#[test]
+fn an_unknown_field_is_ignored_and_a_missing_one_is_damage() {
+    let entry = &Log::claimed().entries[1];
+    let more = rewritten(|entry| entry["moon"] = json!({"phase": "full"}));
+    assert_eq!(decode(&more).unwrap().0, *entry);
+    let less = rewritten(|entry| drop(entry.as_object_mut().unwrap().remove("epoch")));
+    assert_damaged(&less);
+    assert_damaged(&stored("[]"));
+}
+
+#[test]
+fn an_unknown_writer_feature_does_not_keep_anybody_from_reading() {
+    let bytes = rewritten(|entry| entry["wf"] = json!(["compressed"]));
+    let (entry, _) = decode(&bytes).unwrap();
+    assert_eq!(codec::unknown_writer_feature(&entry), Some("compressed"));
+    assert_eq!(codec::unknown_writer_feature(&Log::new().entries[0]), None);
+}
+
+#[test]
+fn an_entry_larger_than_4_mib_is_neither_written_nor_read() {
+    let mut entry = Log::new().entries.remove(0);
+    let spare = ENTRY_BYTES_MAX - encoded(&entry).bytes.len();
+    entry.who.host.push_str(&"x".repeat(spare - 16));
+    let bytes = encoded(&entry).bytes;
+    assert!(bytes.len() <= ENTRY_BYTES_MAX && decode(&bytes).is_ok());
+
+    entry.who.host.push_str(&"x".repeat(32));
+    assert!(encode(&entry).is_err());
+    assert_damaged(&stored(&serde_json::to_string(&entry).unwrap()));
+}
+
+fn any_time() -> impl Strategy<Value = EventTime> + Clone {
+    (EventTime::FIRST.micros()..=EventTime::END.micros()).prop_map(EventTime::from_micros)
+}
+
+fn any_uuid() -> impl Strategy<Value = Uuid> + Clone {
+    any::<u128>().prop_map(Uuid::from_u128)
+}
+
+fn any_hash() -> impl Strategy<Value = Sha256> + Clone {
+    any::<u64>().prop_map(|seed| Sha256::of(&seed.to_be_bytes()))
+}
+
+fn few<T: std::fmt::Debug>(of: impl Strategy<Value = T>) -> impl Strategy<Value = Vec<T>> {
+    prop::collection::vec(of, 0..3)
+}
+
+prop_compose! {
+    fn any_range()(start in any_time(), end in any_time()) -> TimeRange {
+        TimeRange { start, end }
+    }
+}
+
+prop_compose! {
+    fn any_rows()(n in any::<[u64; 11]>()) -> RowCounts {
+        let [input, used, out, quarantined, dropped, duplicate, late, expired, null_time, future, before_begin] = n;
+        RowCounts {
+            input, used, out, quarantined, dropped, duplicate, late, expired, null_time, future,
+            before_begin,
+        }
+    }
+}
+
+fn any_reason() -> impl Strategy<Value = Reason> {
+    use Reason::{FailedBefore, InDoubt, InputChanged, LateData, New, Requested};
+    prop::sample::select(vec![New, LateData, InputChanged, Requested, InDoubt, FailedBefore])
+}
+
+prop_compose! {
+    fn any_failed()(at in any_range(), code: String, message: String) -> FailedWindow {
+        FailedWindow { start: at.start, end: at.end, code, message }
+    }
+}
+
+prop_compose! {
+    fn any_committed()(
+        at in any_range(), rev: u32, reason in any_reason(), rows in any_rows(), files: u64,
+        sha256 in any_hash(),
+        outputs in few((any::<[String; 2]>(), any::<[u64; 2]>(), any_hash(), any_uuid())),
+    ) -> CommittedWindow {
+        let output = |([name, path], [bytes, rows], sha256, att): ([String; 2], [u64; 2], _, _)| {
+            CommittedOutput { name, path, bytes, sha256, rows, att: AttemptId(att) }
+        };
+        CommittedWindow {
+            start: at.start,
+            end: at.end,
+            rev: Revision(rev),
+            reason,
+            inputs: InputsDigest { files, sha256 },
+            rows,
+            outputs: outputs.into_iter().map(output).collect(),
+        }
+    }
+}
+
+prop_compose! {
+    fn any_begun()(
+        at in any_range(), rev: u32, reason in any_reason(),
+        outputs in few((any::<[String; 2]>(), prop::option::of(any_hash()), any_uuid())),
+    ) -> BatchWindow {
+        let output = |([name, path], before, att): ([String; 2], _, _)| {
+            BatchOutput { name, path, before, att: AttemptId(att) }
+        };
+        let outputs = outputs.into_iter().map(output).collect();
+        BatchWindow { start: at.start, end: at.end, rev: Revision(rev), reason, outputs }
+    }
+}
+
+prop_compose! {
+    fn any_watermark()(moved in prop::option::of(any_range())) -> Option<WatermarkMove> {
+        moved.map(|TimeRange { start, end }| WatermarkMove { from: start, to: end })
+    }
+}
+
+prop_compose! {
+    fn any_inputs()(
+        generation: u64, key: String, numbers: [u64; 2], sha256 in any_hash(),
+        last_event_at in few((any::<String>(), any_time())), refused in any_rows(),
+        late in few((any_range(), any::<[u64; 2]>(), any::<bool>())),
+    ) -> Inputs {
+        let [len, files] = numbers;
+        let late_window = |(at, [rows, files], changed): (TimeRange, [u64; 2], bool)| {
+            let why = if changed { LateKind::InputChanged } else { LateKind::LateData };
+            LateWindow { start: at.start, end: at.end, why, rows, files }
+        };
+        Inputs {
+            generation: Generation(generation),
+            segment: SegmentRef { key, len, sha256, files },
+            last_event_at,
+            refused,
+            late: late.into_iter().map(late_window).collect(),
+        }
+    }
+}
+
+fn any_claim() -> impl Strategy<Value = Body> {
+    use ClaimReason::{DeadPid, Flock, Forced, LeaseExpired, Released};
+    let reason = prop::sample::select(vec![Released, Flock, DeadPid, LeaseExpired, Forced]);
+    (any::<Option<u64>>(), reason)
+        .prop_map(|(takes, reason)| Body::Claim { takes: takes.map(Epoch), reason })
+}
+
+fn any_shape() -> impl Strategy<Value = Body> {
+    let outputs = few(any::<[String; 2]>());
+    (any::<[String; 2]>(), any::<Option<String>>(), outputs).prop_map(
+        |([size, timezone], week_start, outputs)| {
+            let output = |[name, path]: [String; 2]| ShapeOutput { name, path };
+            let outputs = outputs.into_iter().map(output).collect();
+            Body::Shape(Shape { size, week_start, timezone, outputs })
+        },
+    )
+}
+
+fn any_query() -> impl Strategy<Value = Body> {
+    few(any::<[String; 2]>()).prop_map(|steps| {
+        let step = |[name, sql]: [String; 2]| QueryStep { name, sql };
+        Body::Query(Query { steps: steps.into_iter().map(step).collect() })
+    })
+}
+
+fn any_request() -> impl Strategy<Value = Body> {
+    let verb = prop::sample::select(vec![Verb::Backfill, Verb::Reprocess]);
+    (verb, any_range(), any::<Option<String>>()).prop_map(|(verb, at, why)| {
+        Body::Request(Request { verb, start: at.start, end: at.end, why })
+    })
+}
+
+fn any_begin() -> impl Strategy<Value = Body> {
+    (any_uuid(), any::<[u64; 2]>(), few(any_begun())).prop_map(
+        |(batch, [generation, query], windows)| {
+            let (generation, query) = (Generation(generation), Seq(query));
+            Body::Begin(Begin { batch: BatchId(batch), generation, query, windows })
+        },
+    )
+}
+
+fn any_commit() -> impl Strategy<Value = Body> {
+    let parts =
+        (any_uuid(), few(any_committed()), few(any_range()), few(any_failed()), any_watermark());
+    parts.prop_map(|(batch, windows, empty, failed, watermark)| {
+        Body::Commit(Commit { batch: BatchId(batch), windows, empty, failed, watermark })
+    })
+}
+
+fn any_body() -> impl Strategy<Value = Body> {
+    prop_oneof![
+        Just(Body::Init),
+        any_claim(),
+        Just(Body::Release),
+        any_shape(),
+        any_query(),
+        any_inputs().prop_map(Body::Inputs),
+        any_request(),
+        (any::<u64>(), any::<bool>())
+            .prop_map(|(id, cancelled)| Body::RequestDone { id: RequestId(Seq(id)), cancelled }),
+        any_begin(),
+        any_commit(),
+        (prop::option::of(any_uuid().prop_map(BatchId)), few(any_failed()))
+            .prop_map(|(batch, windows)| Body::Failed(Failed { batch, windows })),
+        (any_uuid(), any::<String>())
+            .prop_map(|(batch, why)| Body::Abort { batch: BatchId(batch), why }),
+        (any_range(), any::<String>(), any_watermark())
+            .prop_map(|(range, why, watermark)| Body::Skip(Skip { range, why, watermark })),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_entry_survives_its_stored_form(body in any_body()) {
+        let entry = Entry { body, ..Log::new().entries.remove(0) };
+        let encoded = encode(&entry).unwrap();
+        prop_assert_eq!(encoded.bytes.iter().filter(|byte| **byte == b'\n').count(), 2);
+        prop_assert_eq!(decode(&encoded.bytes), Ok((entry, encoded.hash)));
+    }
+
+    #[test]
+    fn no_bytes_make_the_decoder_panic(bytes: Vec<u8>, body: String) {
+        prop_assert!(decode(&bytes).is_err());
+        prop_assert!(decode(&stored(&body)).is_err());
+    }
+}

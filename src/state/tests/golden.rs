@@ -1,0 +1,77 @@
+//! The log of `fixtures/log/v1`: one entry of each kind, as version 0.1.0 wrote them. Logs are never
+//! rewritten, so these bytes must be readable, and writable, for ever.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::log::{Log, claim, commit, encoded, failed, hour, hours, late, request, skip, watermark};
+use crate::state::codec::{self, KINDS};
+use crate::state::*;
+
+/// The same log, in code.
+fn golden() -> Log {
+    let shape = Shape {
+        size: "1h".to_owned(),
+        week_start: None,
+        timezone: "Europe/Berlin".to_owned(),
+        outputs: vec![ShapeOutput {
+            name: "hourly".to_owned(),
+            path: "out/dt={start:%Y-%m-%d}/hour={start:%H}".to_owned(),
+        }],
+    };
+    let query = Query {
+        steps: vec![QueryStep {
+            name: "hourly".to_owned(),
+            sql: "SELECT count(*) AS n\nFROM orders -- „all“".to_owned(),
+        }],
+    };
+    let refused = RowCounts { null_time: 2, future: 1, ..RowCounts::default() };
+    let last_event_at = vec![("orders".to_owned(), hour(11))];
+
+    let mut log = Log::new();
+    log.add(claim());
+    log.add(Body::Shape(shape));
+    log.add(Body::Query(query));
+    log.add(Body::Inputs(Inputs { refused, last_event_at, ..log.inputs(Vec::new()) }));
+    let begin = log.begin(1, &[9, 10]);
+    let mut end = commit(&begin);
+    end.windows.truncate(1);
+    end.failed = vec![failed(10)];
+    end.empty = vec![hours(0, 9)];
+    end.watermark = watermark(0, 10);
+    log.add(Body::Commit(end));
+    log.add(Body::Inputs(log.inputs(vec![late(9)])));
+    log.add(request(Verb::Reprocess, 8, 10));
+    let id = log.newest_request();
+    log.fail(2, &[9]);
+    let begin = log.begin(3, &[9]);
+    log.add(Body::Abort { batch: begin.batch, why: "restored from history".to_owned() });
+    log.add(Body::RequestDone { id, cancelled: true });
+    log.add(Body::Skip(Skip { watermark: watermark(10, 11), ..skip(10, 11) }));
+    log.add(Body::Release);
+    log
+}
+
+fn stored() -> impl Iterator<Item = Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/log/v1");
+    (0..).map_while(move |n| std::fs::read(folder.join(format!("{n:020}.json"))).ok())
+}
+
+#[test]
+fn every_kind_of_entry_is_written_as_it_always_was() {
+    let log = golden();
+    let kinds: BTreeSet<_> = log.entries.iter().map(|entry| entry.body.kind()).collect();
+    assert_eq!(kinds, KINDS.iter().copied().collect());
+
+    for (entry, stored) in log.entries.iter().zip(stored()) {
+        let written = String::from_utf8(encoded(entry).bytes).unwrap();
+        assert_eq!(written, String::from_utf8(stored).unwrap(), "entry {}", entry.n);
+    }
+    assert_eq!(stored().count(), log.entries.len());
+}
+
+#[test]
+fn the_stored_log_is_read_as_it_always_was() {
+    let entries: Vec<_> = stored().map(|bytes| codec::decode(&bytes).unwrap().0).collect();
+    assert_eq!(Log::fold(&entries).unwrap(), golden().state);
+}

@@ -1,0 +1,177 @@
+//! How a pipeline stands.
+
+use crate::plan::{Plan, closed_until};
+use crate::spec::PipelineSpec;
+use crate::state::{Reason, RowCounts, State};
+use crate::time::{EventTime, ProcessingTime, Span};
+use crate::id::RunId;
+
+/// How a pipeline stands, in one word: the worst that applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PipelineState {
+    /// It is switched off.
+    Disabled,
+    /// It never ran.
+    New,
+    /// Windows failed and wait for their cause to be mended.
+    Failed,
+    /// An input file cannot be read, so no new window closes.
+    Held,
+    /// Its watermark is older than `overdue_after`.
+    Overdue,
+    /// A run has work to do.
+    Pending,
+    /// Everything that is closed is done.
+    Ok,
+}
+
+impl PipelineState {
+    /// The word for it in JSON and on the screen.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::New => "new",
+            Self::Failed => "failed",
+            Self::Held => "held",
+            Self::Overdue => "overdue",
+            Self::Pending => "pending",
+            Self::Ok => "ok",
+        }
+    }
+}
+
+/// How many windows are how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WindowCounts {
+    /// Computed and committed.
+    pub committed: u64,
+    /// Committed without a row.
+    pub empty: u64,
+    /// Committed as skipped.
+    pub skipped: u64,
+    /// With rows, and not closed yet.
+    pub open: u64,
+    /// Due and never committed.
+    pub pending: u64,
+    /// Committed, and due again.
+    pub stale: u64,
+    /// Failed the last time they were computed.
+    pub failed: u64,
+}
+
+/// How a pipeline stands.
+#[derive(Clone, Debug)]
+pub struct StatusView {
+    /// In one word.
+    pub state: PipelineState,
+    /// Its watermark.
+    pub watermark: Option<EventTime>,
+    /// How far that lies behind now.
+    pub lag: Option<Span>,
+    /// Its windows.
+    pub windows: WindowCounts,
+    /// Rows of all committed windows and admissions.
+    pub rows: RowCounts,
+    /// The last run that wrote, and when.
+    pub last_run: Option<(RunId, ProcessingTime)>,
+    /// When the next window closes: its end.
+    pub next_close: Option<EventTime>,
+    /// What stands in the way, a line each.
+    pub notes: Vec<String>,
+}
+
+/// How the pipeline stands whose log's fold is `state`, and for which `plan` is due.
+#[must_use]
+pub fn status(
+    spec: &PipelineSpec,
+    state: &State,
+    plan: &Plan,
+    has_run: bool,
+    unreadable: &[crate::error::Error],
+    now: ProcessingTime,
+) -> StatusView {
+    let windows = counts(spec, state, plan);
+    let lag = state.watermark.map(|at| now.lag_of(at));
+    let is_overdue = match (spec.overdue_after, lag) {
+        (Some(after), Some(lag)) => lag > after,
+        _ => false,
+    };
+    let word = if !spec.enabled {
+        PipelineState::Disabled
+    } else if windows.failed > 0 || !plan.refused.is_empty() {
+        PipelineState::Failed
+    } else if !unreadable.is_empty() {
+        PipelineState::Held
+    } else if !has_run {
+        PipelineState::New
+    } else if is_overdue {
+        PipelineState::Overdue
+    } else if !plan.is_empty() {
+        PipelineState::Pending
+    } else {
+        PipelineState::Ok
+    };
+    let next = closed_until(spec, state).and_then(|until| spec.grid.window_at(until));
+    StatusView {
+        state: word,
+        watermark: state.watermark,
+        lag,
+        windows,
+        rows: rows(state),
+        last_run: has_run.then_some((state.head.run, state.head.at)),
+        next_close: next.map(crate::window::Window::end),
+        notes: notes(spec, state, plan, unreadable),
+    }
+}
+
+fn counts(spec: &PipelineSpec, state: &State, plan: &Plan) -> WindowCounts {
+    let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let windows_in = |ranges: &crate::window::WindowSet| {
+        // Before the first window with data there is no end of empty windows: they are not counted.
+        let ranges = ranges.ranges().filter(|(start, _)| *start > EventTime::FIRST);
+        ranges.map(|(start, end)| number(spec.grid.windows_from(start, end).count())).sum()
+    };
+    let is_again = |reason: Reason| matches!(reason, Reason::LateData | Reason::InputChanged);
+    WindowCounts {
+        committed: number(state.windows.len()),
+        empty: windows_in(&state.empty),
+        skipped: windows_in(&state.skipped),
+        open: number(plan.open.len()),
+        pending: number(plan.windows.iter().filter(|due| !is_again(due.reason)).count()),
+        stale: number(state.stale.len()),
+        failed: number(state.failed.len()),
+    }
+}
+
+fn rows(state: &State) -> RowCounts {
+    let windows = state.windows.values().map(|window| window.committed.rows);
+    windows.fold(state.refused_rows, RowCounts::plus)
+}
+
+fn notes(
+    spec: &PipelineSpec,
+    state: &State,
+    plan: &Plan,
+    unreadable: &[crate::error::Error],
+) -> Vec<String> {
+    let label = |start| spec.grid.window_at(start).map(|window| spec.grid.label(window));
+    let failed = state.failed.values().map(|failed| {
+        let window = label(failed.start).unwrap_or_default();
+        format!("{window} failed: {} {}", failed.code, failed.message)
+    });
+    let refused = plan.refused.iter().filter(|(due, _)| {
+        !state.failed.contains_key(&due.window.start())
+    });
+    let refused = refused.map(|(due, why)| {
+        format!("{} is refused: {} {}", spec.grid.label(due.window), why.code(), why.message())
+    });
+    let held = unreadable.iter().map(|why| {
+        format!("no new window closes: {} {}", why.code(), why.message())
+    });
+    let requests = state.requests.iter().map(|(id, request)| {
+        format!("request {id} is not done: {:?} {} to {}", request.verb, request.start, request.end)
+            .to_lowercase()
+    });
+    failed.chain(refused).chain(held).chain(requests).collect()
+}
