@@ -63,8 +63,9 @@ impl Stopwatch {
 pub fn since_epoch(time: SystemTime) -> ProcessingTime {
     let micros = match time.duration_since(UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
-        Err(before) => i64::try_from(before.duration().as_micros())
-            .map_or(i64::MIN, |micros| micros.saturating_neg()),
+        Err(before) => {
+            i64::try_from(before.duration().as_micros()).map_or(i64::MIN, i64::saturating_neg)
+        }
     };
     ProcessingTime::from_micros(micros)
 }

@@ -76,8 +76,8 @@ unique! {
     AttemptId
 }
 
-/// The name of a pipeline: letters, digits, `_` and `-`, at most 64, beginning with a letter or digit.
-/// It is a folder name and part of environment variables, hence the narrow alphabet.
+/// The name of a pipeline: letters, digits, `_` and `-`, at most 64, beginning with a letter or
+/// digit. It is a folder name and part of environment variables, hence the narrow alphabet.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PipelineName(String);

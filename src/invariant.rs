@@ -13,7 +13,8 @@ pub enum Invariant {
     In1,
     /// Rows in = rows used + rows refused; nothing is dropped uncounted.
     In2,
-    /// One entry per seq; seqs have no gaps; an entry is never rewritten; each names its predecessor.
+    /// One entry per seq; seqs have no gaps; an entry is never rewritten; each names its
+    /// predecessor.
     Cm1,
     /// The published object of a window is its last committed revision, or an attempt that a later
     /// `begin` announced.

@@ -135,7 +135,10 @@ impl Publisher {
             .note("a machine or container was copied while it ran; this copy stopped"),
             Outcome::Unknown(fault) => Error::new(
                 Code::OutcomeUnknown,
-                format!("pipeline {pipeline}: the outcome of the last write is unknown: {}", fault.message),
+                format!(
+                    "pipeline {pipeline}: the outcome of the last write is unknown: {}",
+                    fault.message
+                ),
             )
             .note("nothing was deleted; committed windows stand")
             .hint("run again: that is safe, whatever happened"),
@@ -223,6 +226,7 @@ fn answer(written: Written) -> WriteAnswer {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to `map_err`")]
 fn fault(why: Error) -> StoreFault {
     StoreFault { code: why.code(), message: why.message().to_owned() }
 }

@@ -18,10 +18,14 @@ pub struct PipelineReport {
     pub watermark: Option<EventTime>,
     /// When the next window closes, at the earliest: the end of the first open one.
     pub next_close: Option<EventTime>,
+    /// Files that its sources list.
+    pub files: usize,
     /// Windows that were published.
     pub windows_done: u64,
     /// Windows that were computed and found as they are published already.
     pub windows_unchanged: u64,
+    /// Windows that were committed as skipped.
+    pub windows_skipped: u64,
     /// The first and the last entry it appended.
     pub entries: Option<(Seq, Seq)>,
     /// Rows of what was published and admitted.
@@ -47,8 +51,10 @@ impl PipelineReport {
             watermark_before: None,
             watermark: None,
             next_close: None,
+            files: 0,
             windows_done: 0,
             windows_unchanged: 0,
+            windows_skipped: 0,
             entries: None,
             rows: RowCounts::default(),
             bytes_read: 0,
@@ -62,9 +68,8 @@ impl PipelineReport {
     /// What kind of end it came to; `None` if all is well.
     #[must_use]
     pub fn kind(&self) -> Option<ErrorKind> {
-        let of_window = |failed: &FailedWindow| {
-            Code::parse(&failed.code).map_or(ErrorKind::Failed, Code::kind)
-        };
+        let of_window =
+            |failed: &FailedWindow| Code::parse(&failed.code).map_or(ErrorKind::Failed, Code::kind);
         let kinds = self.failures.iter().map(of_window).chain(self.errors.iter().map(Error::kind));
         // A failure beside finished windows is a matter for a ticket, not for the night.
         let done = self.windows_done > 0;

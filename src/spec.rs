@@ -59,8 +59,6 @@ pub struct PipelineSpec {
     pub grid: WindowGrid,
     /// The start of the first window that `run` computes; `None`: the first window with data.
     pub begin: Option<EventTime>,
-    /// Whether volatile SQL is allowed.
-    pub allow_nondeterministic: bool,
     /// The event sources; never empty.
     pub sources: Vec<SourceSpec>,
     /// The queries in order: each sees the sources and the steps before it by name.

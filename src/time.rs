@@ -1,7 +1,7 @@
 //! Instants and lengths. Each type carries its clock and its unit.
 //!
-//! There is no conversion between [`EventTime`] (the producer's clock) and [`ProcessingTime`] (ours):
-//! mixing the two is a type error. Nothing here reads a clock.
+//! There is no conversion between [`EventTime`] (the producer's clock) and [`ProcessingTime`]
+//! (ours): mixing the two is a type error. Nothing here reads a clock.
 
 use std::fmt;
 use std::str::FromStr;
@@ -30,7 +30,8 @@ pub struct ProcessingTime(i64);
 pub struct Span(i64);
 
 impl EventTime {
-    /// First event time a row may carry: 0001-02-01. Windows around it still have a printable start.
+    /// First event time a row may carry: 0001-02-01. Windows around it still have a printable
+    /// start.
     pub const FIRST: Self = Self(-62_132_918_400 * MICROS_PER_SECOND);
     /// End (exclusive) of the event times a row may carry: 9999-11-01.
     pub const END: Self = Self(253_397_030_400 * MICROS_PER_SECOND);
@@ -89,21 +90,25 @@ impl EventTime {
         Self(at.timestamp_micros())
     }
 
-    /// The first instant whose local time in `zone` is `local` or later: inside a gap, the end of the
-    /// gap; of a repeated hour, the first pass. `None` beyond chrono's range.
+    /// The first instant whose local time in `zone` is `local` or later: inside a gap, the end of
+    /// the gap; of a repeated hour, the first pass. `None` beyond chrono's range.
     #[must_use]
     pub fn from_local(zone: Tz, local: NaiveDateTime) -> Option<Self> {
         if let Some(at) = zone.from_local_datetime(&local).earliest() {
             return Some(Self::from_utc(at.to_utc()));
         }
-        // `local` falls into a gap. No zone was ever further than 26 hours from UTC, so the gap's end
-        // lies between these two instants, and each clock reads `local` or later only after it.
+        // `local` falls into a gap. No zone was ever further than 26 hours from UTC, so the gap's
+        // end lies between these two instants, and each clock reads `local` or later only after it.
         let mut before = local.and_utc().timestamp().checked_sub(26 * 3600)?;
         let mut after = local.and_utc().timestamp().checked_add(26 * 3600)?;
         while before < after {
             // Rounded down: `midpoint` rounds towards 1970, and would never end before it.
             let middle = before.checked_add(after)?.div_euclid(2);
-            if zone.from_utc_datetime(&DateTime::from_timestamp(middle, 0)?.naive_utc()).naive_local() < local {
+            if zone
+                .from_utc_datetime(&DateTime::from_timestamp(middle, 0)?.naive_utc())
+                .naive_local()
+                < local
+            {
                 before = middle.checked_add(1)?;
             } else {
                 after = middle;
@@ -118,8 +123,8 @@ impl EventTime {
         Some(zone.from_utc_datetime(&self.to_utc()?.naive_utc()))
     }
 
-    /// Reads what a person types: RFC 3339, or a date, date-hour or date-time without offset, which is
-    /// read in `zone`.
+    /// Reads what a person types: RFC 3339, or a date, date-hour or date-time without offset, which
+    /// is read in `zone`.
     #[must_use]
     pub fn parse(text: &str, zone: Tz) -> Option<Self> {
         if let Ok(at) = DateTime::parse_from_rfc3339(text) {
@@ -163,15 +168,15 @@ impl ProcessingTime {
         Span(self.0.saturating_sub(earlier.0).max(0))
     }
 
-    /// How far event time `at` lies behind this instant, zero if it is ahead. The one place where the
-    /// two clocks meet: lag is for people, no decision is made on it.
+    /// How far event time `at` lies behind this instant, zero if it is ahead. The one place where
+    /// the two clocks meet: lag is for people, no decision is made on it.
     #[must_use]
     pub fn lag_of(self, at: EventTime) -> Span {
         Span(self.0.saturating_sub(at.0).max(0))
     }
 
-    /// The latest event time that something seen at this instant may carry, if events may run ahead of
-    /// the store's clock by `ahead`.
+    /// The latest event time that something seen at this instant may carry, if events may run ahead
+    /// of the store's clock by `ahead`.
     #[must_use]
     pub fn latest_event(self, ahead: Span) -> EventTime {
         EventTime(self.0.saturating_add(ahead.0))
@@ -191,8 +196,8 @@ impl Span {
     /// A length in seconds.
     #[must_use]
     pub const fn from_seconds(seconds: u32) -> Self {
-        // Lossless: a `u32` of seconds in microseconds fits an `i64` many times over.
-        Self(seconds as i64 * MICROS_PER_SECOND)
+        // Never saturates: a `u32` of seconds in microseconds fits an `i64` many times over.
+        Self((seconds as i64).saturating_mul(MICROS_PER_SECOND))
     }
 
     /// The length in microseconds.
@@ -312,7 +317,9 @@ mod tests {
         ] {
             assert_eq!(EventTime::parse(text, berlin), Some(at(expected)), "{text}");
         }
-        for text in ["", "2026", "2026-13-01", "yesterday", "2026-06-01T5", "2026-06-01T05:00:00:00"] {
+        for text in
+            ["", "2026", "2026-13-01", "yesterday", "2026-06-01T5", "2026-06-01T05:00:00:00"]
+        {
             assert_eq!(EventTime::parse(text, berlin), None, "{text}");
         }
     }
@@ -320,14 +327,18 @@ mod tests {
     #[test]
     fn a_local_time_in_a_gap_is_the_end_of_the_gap_and_a_repeated_one_its_first_pass() {
         let day = |zone: Tz, date: &str| {
-            let midnight = NaiveDate::parse_from_str(date, "%Y-%m-%d").unwrap().and_hms_opt(0, 0, 0);
+            let midnight =
+                NaiveDate::parse_from_str(date, "%Y-%m-%d").unwrap().and_hms_opt(0, 0, 0);
             EventTime::from_local(zone, midnight.unwrap()).unwrap()
         };
         assert_eq!(day(chrono_tz::Asia::Beirut, "2026-03-29"), at("2026-03-28T22:00:00Z"));
         assert_eq!(day(chrono_tz::Africa::Cairo, "2026-04-24"), at("2026-04-23T22:00:00Z"));
         assert_eq!(day(chrono_tz::America::Havana, "2026-11-01"), at("2026-11-01T04:00:00Z"));
         // A whole day that never was: it begins where the next one does.
-        assert_eq!(day(chrono_tz::Pacific::Apia, "2011-12-30"), day(chrono_tz::Pacific::Apia, "2011-12-31"));
+        assert_eq!(
+            day(chrono_tz::Pacific::Apia, "2011-12-30"),
+            day(chrono_tz::Pacific::Apia, "2011-12-31")
+        );
     }
 
     #[test]

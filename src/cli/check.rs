@@ -4,12 +4,13 @@
 
 use super::args::Pipelines;
 use super::output::Output;
-use super::{Failed, load};
+use super::{Failed, load, of_pipeline};
 use crate::error::{Error, ErrorKind};
 use crate::run::{Project, Session};
 use crate::source::discover;
 use crate::spec::PipelineSpec;
 use crate::view::json::{self, CheckDoc, SCHEMA};
+use crate::view::text;
 
 pub(super) async fn check(
     project: &Project,
@@ -39,7 +40,7 @@ pub(super) async fn check(
 
 /// A line that says what was found to be in order.
 async fn check_pipeline(project: &Project, spec: &PipelineSpec) -> Result<String, Vec<Error>> {
-    let within = |why: Error| why.within(format!("pipeline {}", spec.name));
+    let within = |why: Error| of_pipeline(spec, why);
     let session = Session::new(project, spec);
     let opened = project.open(spec).await.map_err(|why| vec![within(why)])?;
     let found = discover(spec, &session.sources, &opened.ledger).await;
@@ -48,7 +49,7 @@ async fn check_pipeline(project: &Project, spec: &PipelineSpec) -> Result<String
     let prepared = session.prepare(&project.engine, &found).await;
     let planned = match prepared {
         Ok(Some(_)) => "SQL plans",
-        Ok(None) => "no input file yet, so its SQL could not be planned",
+        Ok(None) => "its SQL is planned once there is one",
         Err(why) => {
             let why = within(why);
             if !errors.iter().any(|known| known.message() == why.message()) {
@@ -60,6 +61,6 @@ async fn check_pipeline(project: &Project, spec: &PipelineSpec) -> Result<String
     if !errors.is_empty() {
         return Err(errors);
     }
-    let files = found.listed.len();
-    Ok(format!("✓ {}    {files} input files; {planned}; no two windows share a path\n", spec.name))
+    let files = text::counted(u64::try_from(found.listed.len()).unwrap_or(u64::MAX), "input file");
+    Ok(format!("✓ {}    {files}; {planned}; no two windows share a path\n", spec.name))
 }

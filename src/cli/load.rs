@@ -16,7 +16,10 @@ const CONFIG: &str = "config.toml";
 pub(super) fn load(given: Option<&Path>) -> Result<ProjectSpec, Vec<Error>> {
     let path = find(given).map_err(|why| vec![why])?;
     let unreadable = |why: &dyn std::fmt::Display| {
-        vec![Error::new(Code::ConfigMissing, format!("cannot read {}: {why}", path.display()))]
+        vec![
+            Error::new(Code::ConfigMissing, format!("cannot read {}: {why}", path.display()))
+                .hint("name another file with `--config`, or leave it out to use config.toml"),
+        ]
     };
     let bytes = std::fs::read(&path).map_err(|why| unreadable(&why))?;
     let text = String::from_utf8(bytes).map_err(|why| unreadable(&why))?;

@@ -25,6 +25,7 @@ use output::Output;
 
 use crate::clock::Clock;
 use crate::error::{Code, Error};
+use crate::spec::PipelineSpec;
 
 /// Runs the program.
 #[must_use]
@@ -34,6 +35,9 @@ pub fn main() -> ExitCode {
         Err(why) => {
             // Help goes to stdout and mistakes to stderr; clap knows which is which.
             let _ = why.print();
+            if why.use_stderr() {
+                output::misused(&why);
+            }
             return ExitCode::from(u8::try_from(why.exit_code()).unwrap_or(2));
         }
     };
@@ -46,6 +50,12 @@ pub fn main() -> ExitCode {
 }
 
 type Failed = Vec<Error>;
+
+/// `error`, saying which pipeline it is of.
+fn of_pipeline(spec: &PipelineSpec, error: Error) -> Error {
+    let pipeline = format!("pipeline {}", spec.name);
+    if error.message().contains(&pipeline) { error } else { error.within(pipeline) }
+}
 
 fn start(cli: &Cli, output: &Output) -> Result<u8, Failed> {
     let spec = load::load(cli.global.config.as_deref())?;

@@ -7,8 +7,30 @@ use serde::Serialize;
 
 use super::args::{Color, Format, Global};
 use super::diagnostic;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Code, Error, ErrorKind};
 use crate::view::json::{self, FailureDoc, SCHEMA};
+
+/// Errors with one code that are shown in full.
+const ALIKE_MAX: usize = 3;
+
+/// Writes the document for a command line that cannot be read, if a document was asked for.
+pub(super) fn misused(why: &clap::Error) {
+    let args: Vec<_> = std::env::args_os().skip(1).collect();
+    let wanted = |format: &str| {
+        let pair = args.windows(2).any(|pair| pair[0] == "--format" && pair[1] == format);
+        pair || args.iter().any(|arg| *arg == *format!("--format={format}"))
+    };
+    if !wanted("json") && !wanted("jsonl") {
+        return;
+    }
+    let text = why.to_string();
+    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let error = Error::new(Code::Usage, message).hint("see --help");
+    let (exit_code, errors) = (error.kind().exit_code(), vec![json::error(&error)]);
+    if let Ok(line) = serde_json::to_string(&FailureDoc { schema: SCHEMA, exit_code, errors }) {
+        let _ = writeln!(std::io::stdout(), "{line}");
+    }
+}
 
 /// What the user wants to see, and where.
 #[derive(Clone, Copy, Debug)]
@@ -71,11 +93,35 @@ impl Output {
         }
     }
 
-    /// Shows errors to people.
+    /// Says something that must be heard although quiet was asked for.
+    pub(super) fn warn(&self, text: &str) {
+        let _ = writeln!(AutoStream::new(std::io::stderr(), self.color), "{text}");
+    }
+
+    /// Shows errors to people: of many with one code, which are many files with one mistake, a few.
     pub(super) fn show(&self, errors: &[Error]) {
-        let mut err = AutoStream::new(std::io::stderr(), self.color);
+        let mut shown: Vec<(Code, usize)> = Vec::new();
         for error in errors {
-            let _ = writeln!(err, "{}\n", diagnostic::render(error));
+            let code = error.code();
+            let count = match shown.iter_mut().find(|(known, _)| *known == code) {
+                Some((_, count)) => {
+                    *count = count.saturating_add(1);
+                    *count
+                }
+                None => {
+                    shown.push((code, 1));
+                    1
+                }
+            };
+            if count <= ALIKE_MAX || self.verbose {
+                self.warn(&format!("{}\n", diagnostic::render(error)));
+            }
+        }
+        for (code, count) in shown {
+            if count > ALIKE_MAX && !self.verbose {
+                let more = count.saturating_sub(ALIKE_MAX);
+                self.warn(&format!("{more} more errors {code}; -v shows all\n"));
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::args::PlanArgs;
 use super::output::Output;
-use super::{Failed, load};
+use super::{Failed, load, of_pipeline};
 use crate::error::{Error, ErrorKind};
 use crate::run::{Foreseen, Project, Session};
 use crate::spec::PipelineSpec;
@@ -33,7 +33,7 @@ pub(super) async fn show(
     for spec in pipelines {
         match foresee(project, spec, request).await {
             Ok(found) => foreseen.push((*spec, found)),
-            Err(why) => errors.push(why.within(format!("pipeline {}", spec.name))),
+            Err(why) => errors.push(of_pipeline(spec, why)),
         }
     }
     let mut people = String::new();
@@ -44,7 +44,8 @@ pub(super) async fn show(
         people.push_str(&text::plan(spec, &found.state, &found.plan, early, output.verbose, now));
         people.push('\n');
         documents.push(json::plan(spec, &found.state, &found.plan, early));
-        errors.extend(found.discovery.unreadable.iter().cloned());
+        let unreadable = found.discovery.unreadable.iter().cloned();
+        errors.extend(unreadable.map(|why| of_pipeline(spec, why)));
     }
     if !foreseen.is_empty() {
         people.push_str(&text::plan_total(foreseen.iter().map(|(_, found)| &found.plan)));
@@ -62,7 +63,7 @@ pub(super) async fn show(
     (work, kind.map_or(0, ErrorKind::exit_code))
 }
 
-async fn foresee(
+pub(super) async fn foresee(
     project: &Project,
     spec: &PipelineSpec,
     request: Option<&Request>,

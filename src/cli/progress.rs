@@ -9,6 +9,7 @@ use super::args::Format;
 use super::output::Output;
 use crate::clock::Clock;
 use crate::id::{PipelineName, RunId};
+use crate::plan::Plan;
 use crate::report::{Observer, RunEvent};
 use crate::run::Project;
 use crate::spec::PipelineSpec;
@@ -27,6 +28,8 @@ pub(super) struct Progress {
     run: RunId,
     bar: Mutex<Option<ProgressBar>>,
     lines: Mutex<usize>,
+    /// Windows done, and all.
+    windows: Mutex<(usize, usize)>,
 }
 
 /// One event of `--format jsonl`.
@@ -66,6 +69,7 @@ impl Progress {
             run: project.identity.run,
             bar: Mutex::default(),
             lines: Mutex::default(),
+            windows: Mutex::default(),
         }
     }
 
@@ -95,23 +99,30 @@ impl Progress {
         self.output.event(&EventDoc { schema: SCHEMA, r#type, ts, run_id, pipeline, what });
     }
 
-    fn planned(&self, spec: &PipelineSpec, windows: usize) {
+    fn planned(&self, spec: &PipelineSpec, plan: &Plan) {
         self.end();
+        let windows = plan.windows.len();
         if self.output.bar && windows > 0 {
-            let bar = ProgressBar::new(u64::try_from(windows).unwrap_or(u64::MAX));
+            let rows = plan.windows.iter().fold(0, |sum: u64, due| sum.saturating_add(due.rows));
+            let bar = ProgressBar::new(rows);
             let style = ProgressStyle::with_template(
-                "{msg}  {bar:40}  {human_pos}/{human_len} windows  {per_sec}  eta {eta}",
+                "{prefix}  {bar:24}  {msg}  {human_pos}/{human_len} rows  eta {eta}",
             );
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar.set_message(spec.name.to_string());
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+            bar.set_style(style.progress_chars("━╸─"));
+            bar.set_prefix(spec.name.to_string());
+            if let Ok(mut counts) = self.windows.lock() {
+                *counts = (0, windows);
+            }
+            bar.set_message(format!("0/{windows} windows"));
             if let Ok(mut slot) = self.bar.lock() {
                 *slot = Some(bar);
             }
         }
     }
 
-    /// One window more; `line` says what became of it.
-    fn advance(&self, line: &str, always: bool) {
+    /// One window more, with so many rows; `line` says what became of it.
+    fn advance(&self, line: &str, rows: u64) {
         let slot = self.bar.lock();
         let bar = slot.as_ref().ok().and_then(|bar| bar.as_ref());
         match bar {
@@ -120,13 +131,21 @@ impl Progress {
                     *lines = lines.saturating_add(1);
                     *lines
                 });
-                if always || shown <= LINES_MAX || self.output.verbose {
+                if shown <= LINES_MAX || self.output.verbose {
                     bar.println(line);
                 }
-                bar.inc(1);
+                self.move_on(bar, rows);
             }
             None => self.output.say(line),
         }
+    }
+
+    fn move_on(&self, bar: &ProgressBar, rows: u64) {
+        if let Ok(mut counts) = self.windows.lock() {
+            counts.0 = counts.0.saturating_add(1);
+            bar.set_message(format!("{}/{} windows", counts.0, counts.1));
+        }
+        bar.inc(rows);
     }
 
     /// A line for logs, which add no time of their own.
@@ -143,7 +162,7 @@ impl Observer for Progress {
             RunEvent::Planned { spec, plan } => {
                 let windows = plan.windows.len();
                 self.event("plan", Some(&spec.name), What::Plan { windows });
-                self.planned(spec, windows);
+                self.planned(spec, plan);
             }
             RunEvent::Committed { spec, window, seq } => {
                 let rows = window.rows;
@@ -161,16 +180,14 @@ impl Observer for Progress {
                     },
                 );
                 if self.output.bar {
-                    self.advance(&text::committed(spec, window), false);
+                    self.advance(&text::committed(spec, window), rows.input);
                 } else {
                     let (name, start, why) = (&spec.name, window.start, window.reason.as_str());
                     let (input, out) = (rows.input, rows.out);
-                    self.advance(
-                        &self.plain(&format!(
-                            "INFO window committed pipeline={name} window={start} why={why} rows_in={input} rows_out={out} commit={seq}"
-                        )),
-                        false,
-                    );
+                    self.output.say(&self.plain(&format!(
+                        "INFO window committed pipeline={name} window={start} why={why} \
+                         rows_in={input} rows_out={out} commit={seq}"
+                    )));
                 }
             }
             RunEvent::Failed { spec, window } => self.failed(spec, window),
@@ -184,16 +201,21 @@ impl Progress {
         let range = WindowDoc { start: window.start, end: window.end };
         let (code, message) = (window.code.as_str(), window.message.as_str());
         self.event("window_failed", Some(&spec.name), What::Failed { window: range, code, message });
-        if self.output.bar {
-            self.advance(&text::failed(spec, window), true);
-        } else {
-            let (name, start) = (&spec.name, window.start);
-            self.advance(
-                &self.plain(&format!(
-                    "ERROR window failed pipeline={name} window={start} code={code} message={message:?}"
-                )),
-                true,
-            );
+        let slot = self.bar.lock();
+        let bar = slot.as_ref().ok().and_then(|bar| bar.as_ref());
+        match bar {
+            Some(bar) => {
+                bar.println(text::failed(spec, window));
+                self.move_on(bar, 0);
+            }
+            None if self.output.bar => self.output.warn(&text::failed(spec, window)),
+            None => {
+                let (name, start) = (&spec.name, window.start);
+                self.output.warn(&self.plain(&format!(
+                    "ERROR window failed pipeline={name} window={start} code={code} \
+                     message={message:?}"
+                )));
+            }
         }
     }
 }

@@ -5,9 +5,11 @@ use super::output::Output;
 use super::run::carry_out;
 use super::{Failed, load};
 use crate::error::{Code, Error};
+use crate::id::RequestId;
 use crate::run::{Asked, Project};
+use crate::spec::PipelineSpec;
 use crate::view::json::{self, RequestsDoc, SCHEMA};
-use crate::view::text;
+use crate::view::text::{self, RequestLine};
 
 pub(super) async fn requests(
     project: &Project,
@@ -16,27 +18,61 @@ pub(super) async fn requests(
 ) -> Result<u8, Failed> {
     let pipelines = load::pick(project, &args.which)?;
     if let Some(id) = &args.cancel {
-        let [spec] = pipelines.as_slice() else {
-            let text = "name the one pipeline whose request is to be withdrawn";
-            return Err(vec![Error::new(Code::Usage, text)]);
-        };
-        let id = id.parse().map_err(|why| vec![Error::new(Code::Usage, why)])?;
-        return Ok(carry_out(project, &[spec], &Asked::Cancel(id), output).await.0);
+        return cancel(project, &pipelines, id, args.writing.dry_run, output).await;
     }
-    let mut documents = Vec::new();
-    let mut rows = Vec::new();
-    for spec in pipelines {
-        let state = project.log(&spec.name).read().await.map_err(|why| vec![why])?;
-        for (id, request) in state.iter().flat_map(|state| &state.requests) {
-            documents.push(json::request(&spec.name, *id, request));
-            let local = |at| spec.grid.local_instant(at);
-            let verb = format!("{:?}", request.verb).to_lowercase();
-            let why = request.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
-            let what = format!("{verb} {} to {}{why}", local(request.start), local(request.end));
-            rows.push((spec.name.clone(), id.to_string(), what));
-        }
-    }
-    let document = RequestsDoc { schema: SCHEMA, requests: documents, errors: Vec::new() };
-    output.result(&text::requests(&rows), &document);
+    let waiting = waiting(project, &pipelines).await.map_err(|why| vec![why])?;
+    show(&waiting, output);
     Ok(0)
+}
+
+/// Withdraws a request; with `dry_run` only shows it.
+async fn cancel(
+    project: &Project,
+    pipelines: &[&PipelineSpec],
+    id: &str,
+    dry_run: bool,
+    output: &Output,
+) -> Result<u8, Failed> {
+    let [spec] = pipelines else {
+        let text = "name the one pipeline whose request is to be withdrawn";
+        let hint = "highwater requests PIPELINE --cancel ID";
+        return Err(vec![Error::new(Code::Usage, text).hint(hint)]);
+    };
+    let unknown = |why: String| {
+        let names = "`highwater requests` lists those that wait";
+        vec![Error::new(Code::Usage, why).hint(names)]
+    };
+    let id: RequestId = id.parse().map_err(unknown)?;
+    let mut waiting = waiting(project, pipelines).await.map_err(|why| vec![why])?;
+    waiting.retain(|line| line.id == id);
+    if waiting.is_empty() {
+        return Err(unknown(format!("pipeline {} has no pending request {id}", spec.name)));
+    }
+    if dry_run {
+        output.say("would be withdrawn:");
+        show(&waiting, output);
+        return Ok(0);
+    }
+    Ok(carry_out(project, &[spec], &Asked::Cancel(id), output).await.0)
+}
+
+async fn waiting<'a>(
+    project: &Project,
+    pipelines: &[&'a PipelineSpec],
+) -> Result<Vec<RequestLine<'a>>, Error> {
+    let mut waiting = Vec::new();
+    for spec in pipelines {
+        let state = project.log(&spec.name).read().await?;
+        let requests = state.into_iter().flat_map(|state| state.requests);
+        waiting.extend(requests.map(|(id, request)| RequestLine { spec, id, request }));
+    }
+    Ok(waiting)
+}
+
+fn show(waiting: &[RequestLine<'_>], output: &Output) {
+    let requests =
+        waiting.iter().map(|line| json::request(&line.spec.name, line.id, &line.request));
+    let document =
+        RequestsDoc { schema: SCHEMA, requests: requests.collect(), errors: Vec::new() };
+    output.result(&text::requests(waiting), &document);
 }

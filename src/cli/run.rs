@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use super::args::{RangeArgs, RunArgs, SkipArgs};
 use super::output::Output;
 use super::progress::Progress;
-use super::{Failed, load, plan};
+use super::{Failed, load, of_pipeline, plan};
 use crate::error::{Code, Error, ErrorKind};
 use crate::report::PipelineReport;
-use crate::run::{Asked, Project, run_pipeline};
+use crate::run::{Asked, Project, run_pipeline, skippable};
 use crate::spec::PipelineSpec;
 use crate::state::{Request, TimeRange, Verb};
 use crate::view::json::{self, RunDoc, SCHEMA};
@@ -62,8 +62,11 @@ pub(super) async fn skip(
     let spec = load::one(project, &args.pipeline)?;
     let range = range(spec, &args.range.from, &args.range.to)?;
     if args.writing.dry_run {
-        output.say("skip commits the closed windows of the range that were not computed");
-        return Ok(plan::show(project, &[spec], None, output).await.1);
+        let foreseen = plan::foresee(project, spec, None).await;
+        let windows = foreseen.and_then(|found| skippable(spec, &found.state, range));
+        let windows = windows.map_err(|why| vec![of_pipeline(spec, why)])?;
+        output.result(&text::skip(spec, &windows), &json::skip(spec, &windows));
+        return Ok(0);
     }
     let asked = Asked::Skip(range, args.reason.clone());
     Ok(carry_out(project, &[spec], &asked, output).await.0)
@@ -131,8 +134,11 @@ pub(super) async fn carry_out(
         reports.push((spec, report));
     }
     progress.end();
-    let errors: Vec<Error> =
-        reports.iter().flat_map(|(_, report)| report.errors.iter().cloned()).collect();
+    let named = |(spec, report): &(&PipelineSpec, PipelineReport)| {
+        let errors = report.errors.iter().cloned();
+        errors.map(|why| of_pipeline(spec, why)).collect::<Vec<_>>()
+    };
+    let errors: Vec<Error> = reports.iter().flat_map(named).collect();
     let mut kinds: Vec<ErrorKind> =
         reports.iter().filter_map(|(_, report)| report.kind()).collect();
     match signals.number.load(Ordering::SeqCst) {

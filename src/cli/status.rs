@@ -2,7 +2,7 @@
 
 use super::args::StatusArgs;
 use super::output::Output;
-use super::{Failed, load};
+use super::{Failed, load, of_pipeline};
 use crate::error::{Error, ErrorKind};
 use crate::run::{Project, Session};
 use crate::spec::PipelineSpec;
@@ -20,7 +20,7 @@ pub(super) async fn status(
     for spec in pipelines {
         match look(project, spec).await {
             Ok(view) => rows.push((spec, view)),
-            Err(why) => errors.push(why.within(format!("pipeline {}", spec.name))),
+            Err(why) => errors.push(of_pipeline(spec, why)),
         }
     }
     output.show(&errors);
@@ -30,7 +30,7 @@ pub(super) async fn status(
         pipelines: rows.iter().map(|(spec, view)| json::status(&spec.name, view)).collect(),
         errors: errors.iter().map(json::error).collect(),
     };
-    output.result(&text::status(&rows, project.clock.now()), &document);
+    output.result(&text::status(&rows, output.verbose, project.clock.now()), &document);
     let kind = ErrorKind::worst(errors.iter().map(Error::kind));
     let is_bad = |view: &StatusView| {
         use PipelineState::{Failed, Held, Overdue};

@@ -229,8 +229,9 @@ impl Publication {
     /// The commit that says what became of the batch, without its watermark; and the fault of the
     /// first object whose outcome is unknown.
     ///
-    /// A window of which certainly no object was published has failed. A window of which some object
-    /// was, or may have been, is named neither as committed nor as failed, and so stays in doubt.
+    /// A window of which certainly no object was published has failed. A window of which some
+    /// object was, or may have been, is named neither as committed nor as failed, and so stays in
+    /// doubt.
     pub(super) fn commit(self) -> (Commit, Option<StoreFault>) {
         let Self { batch, computed, objects, .. } = self;
         let mut commit = Commit {

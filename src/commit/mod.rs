@@ -7,20 +7,20 @@
 //!        │ stored     unclear    │                 │
 //!        │               ▼       │              Compute          ── all failed ──► append `failed`
 //!        │           ReadEntry ──┘ absent          │
-//!        │               │ mine / other's        Observe each object      (which version is there?)
+//!        │               │ mine / other's        Observe each object     (which version is there?)
 //!        ▼               ▼                         │
 //!     Finished(Committed | Fenced | …)           Fence              (is the next log place free?)
 //!                                                  │
 //!                                                Publish each, only over the observed version
-//!                                                  │ unclear: Inspect, then Observe and Fence again
+//!                                                  │ unclear: Inspect, then Observe and Fence
 //!                                                append `commit`
 //! ```
 //!
-//! The order *observe, fence, publish* is what makes a stalled writer harmless: whoever took the log
-//! over has either taken the next place, which the fence sees, or publishes after it, which changes
-//! the version, so that the stalled publication fails its condition (CM-2). An answer that says
-//! "exists already" proves nothing: the client may have sent the bytes twice, so the place is read
-//! back and compared (CM-1, CM-3).
+//! The order *observe, fence, publish* is what makes a stalled writer harmless: whoever took the
+//! log over has either taken the next place, which the fence sees, or publishes after it, which
+//! changes the version, so that the stalled publication fails its condition (CM-2). An answer that
+//! says "exists already" proves nothing: the client may have sent the bytes twice, so the place is
+//! read back and compared (CM-1, CM-3).
 //!
 //! A [`Writer`] never reads a clock or a random source: times and ids come with the commands. The
 //! same code is driven by real stores, by tests that break each step, and by an explorer.
@@ -190,6 +190,7 @@ pub enum Outcome {
 
 /// What a writer is asked to do.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is used up at once")]
 pub enum Command {
     /// Append one entry.
     Append(Body),

@@ -6,9 +6,7 @@ use super::{Command, ComputedWindow, Effect, Event, Outcome, StoreFault};
 use crate::error::Code;
 use crate::id::{AttemptId, Epoch, RunId};
 use crate::state::codec;
-use crate::state::{
-    Body, Entry, FORMAT, Failed, FailedWindow, State, Who,
-};
+use crate::state::{Body, Entry, FORMAT, Failed, FailedWindow, State, Who};
 use crate::time::{EventTime, ProcessingTime};
 
 /// Who writes, and in which run.
@@ -43,9 +41,20 @@ pub struct Writer {
 enum Phase {
     Idle,
     /// An entry is being appended; `then` says what for.
-    Appending { append: Box<Append>, then: Then },
-    Computing { batch: Box<Batch>, stamp: Stamp },
-    Publishing { publication: Box<Publication>, fencing: bool, stamp: Stamp, base: EventTime },
+    Appending {
+        append: Box<Append>,
+        then: Then,
+    },
+    Computing {
+        batch: Box<Batch>,
+        stamp: Stamp,
+    },
+    Publishing {
+        publication: Box<Publication>,
+        fencing: bool,
+        stamp: Stamp,
+        base: EventTime,
+    },
     /// The writer lost the log, or does not know where it stands: it does nothing more.
     Stopped,
 }
@@ -125,8 +134,9 @@ impl Writer {
             Ok(encoded) => encoded,
             Err(why) => return self.stop(too_large(why)),
         };
-        // What the fold would refuse is never sent: a damaged log cannot be mended. The state is thus
-        // ahead of the log by this one entry until it is stored; if it never is, the writer stops.
+        // What the fold would refuse is never sent: a damaged log cannot be mended. The state is
+        // thus ahead of the log by this one entry until it is stored; if it never is, the writer
+        // stops.
         if let Err(violation) = self.state.apply(&entry, encoded.hash) {
             return self.stop(Outcome::Refused(StoreFault {
                 code: Code::Bug,
@@ -193,11 +203,12 @@ impl Writer {
             return self.stop(append::unexpected(&event));
         };
         let base = batch.base;
-        if !batch.windows.is_empty() && batch.empty.is_empty() {
-            if let Some(windows) = all_failed(&computed) {
-                let failed = Failed { batch: Some(batch.id), windows };
-                return self.append(Body::Failed(failed), stamp, stamp.second, Then::Finish);
-            }
+        if !batch.windows.is_empty()
+            && batch.empty.is_empty()
+            && let Some(windows) = all_failed(&computed)
+        {
+            let failed = Failed { batch: Some(batch.id), windows };
+            return self.append(Body::Failed(failed), stamp, stamp.second, Then::Finish);
         }
         let (publication, step) = Publication::new(batch, computed);
         self.follow(Box::new(publication), step, stamp, base)
@@ -261,9 +272,7 @@ impl Writer {
     }
 }
 
-fn all_failed(
-    computed: &[Result<ComputedWindow, FailedWindow>],
-) -> Option<Vec<FailedWindow>> {
+fn all_failed(computed: &[Result<ComputedWindow, FailedWindow>]) -> Option<Vec<FailedWindow>> {
     computed.iter().map(|result| result.clone().err()).collect()
 }
 

@@ -48,7 +48,6 @@ pub(super) fn pipeline(
         overdue_after: overdue_after?,
         grid,
         begin,
-        allow_nondeterministic: raw.allow_nondeterministic.unwrap_or(false),
         sources: sources?,
         steps: steps?,
         outputs: outputs?,

@@ -93,7 +93,7 @@ pub(super) struct RawPipeline {
     pub(super) schedule: Unread,
     pub(super) overdue_after: Text,
     pub(super) on_query_change: Text,
-    pub(super) allow_nondeterministic: Option<bool>,
+    pub(super) allow_nondeterministic: Field<bool>,
     pub(super) window: Field<RawWindow>,
     pub(super) source: Option<Named<RawSource>>,
     pub(super) reference: Unread,

@@ -33,7 +33,6 @@ description = "Revenue"
 owner = "data@acme.example"
 enabled = false
 overdue_after = "3h"
-allow_nondeterministic = true
 
 [pipeline.orders_hourly.window]
 size = "1h"
@@ -136,7 +135,7 @@ fn a_full_configuration_means_what_it_says() {
     assert_eq!(pipeline.name.as_str(), "orders_hourly");
     assert_eq!(pipeline.description.as_deref(), Some("Revenue"));
     assert_eq!(pipeline.owner.as_deref(), Some("data@acme.example"));
-    assert!(!pipeline.enabled && pipeline.allow_nondeterministic);
+    assert!(!pipeline.enabled);
     assert_eq!(pipeline.overdue_after, Some(Span::from_seconds(3 * 3600)));
     assert_eq!(pipeline.grid.size(), WindowSize::Minutes(60));
     assert_eq!(pipeline.grid.zone(), chrono_tz::Europe::Berlin);
@@ -181,7 +180,7 @@ fn what_is_not_said_has_its_default() {
     assert_eq!(project.engine.max_object_bytes, 1 << 30);
     assert_eq!(project.lease_wait, Span::ZERO);
     let pipeline = &project.pipelines[0];
-    assert!(pipeline.enabled && !pipeline.allow_nondeterministic);
+    assert!(pipeline.enabled);
     assert_eq!((pipeline.overdue_after, pipeline.begin), (None, None));
     assert_eq!(pipeline.grid.zone(), chrono_tz::UTC);
     let source = &pipeline.sources[0];

@@ -1,24 +1,25 @@
 //! Computes the windows of a batch: reads exactly the planned files, once, routes their rows to
 //! windows, runs the steps over each window, and stages what is to be published.
 //!
-//! It decides nothing about what is due, never lists, and never touches a published object. It is the
-//! only folder that names DataFusion.
+//! It decides nothing about what is due, never lists, and never touches a published object. It is
+//! the only folder that names `DataFusion`.
 
 mod output;
 mod query;
 mod route;
 mod session;
+mod sql;
+mod table;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use futures::StreamExt;
 
 pub use query::{Prepared, prepare};
-pub use route::table_schema;
 pub use session::Engine;
+pub use table::{TableSchema, table_schema};
 
 use crate::commit::{Batch, ComputedWindow};
 use crate::error::{Code, Error};
@@ -26,7 +27,6 @@ use crate::hash::Sha256Stream;
 use crate::id::Epoch;
 use crate::ledger::{FileId, Ledger};
 use crate::plan::DueWindow;
-use crate::publish::Compute;
 use crate::source::SourceStores;
 use crate::spec::PipelineSpec;
 use crate::state::{BatchWindow, FailedWindow, InputsDigest, RowCounts};
@@ -69,9 +69,9 @@ struct WindowTask {
     max_object_bytes: u64,
 }
 
-#[async_trait]
-impl Compute for Executor<'_> {
-    async fn compute(&self, batch: &Batch) -> Vec<Result<ComputedWindow, FailedWindow>> {
+impl Executor<'_> {
+    /// A result for each window of `batch`, in its order. Nothing that a reader can see is touched.
+    pub async fn compute(&self, batch: &Batch) -> Vec<Result<ComputedWindow, FailedWindow>> {
         let due: Vec<&DueWindow> =
             batch.windows.iter().filter_map(|window| self.due.get(&window.start)).collect();
         if due.len() != batch.windows.len() {
@@ -81,9 +81,7 @@ impl Compute for Executor<'_> {
         let routed = route::route(self, &due).await;
         self.run_all(batch, &due, routed).await
     }
-}
 
-impl Executor<'_> {
     /// Runs the windows, as many at once as the engine allows, each in a task of its own: a panic
     /// fails its window and no other.
     async fn run_all(
@@ -156,7 +154,7 @@ async fn run(prepared: &Prepared, task: WindowTask) -> Result<ComputedWindow, Er
     let mut rows_out: u64 = 0;
     let query = prepared.bind(task.due.window, &task.rows).await?;
     for (output, begun) in task.spec.outputs.iter().zip(&task.begun.outputs) {
-        let rows = query.stream(&output.name).await?;
+        let rows = query.stream(&output.name)?;
         let staged = output::stage(&task, output, begun, rows).await?;
         rows_out = rows_out.saturating_add(staged.rows);
         outputs.push(staged);

@@ -35,9 +35,8 @@ pub(super) async fn stage(
 ) -> Result<StagedOutput> {
     let name = format!("{}{}", layout::staging_prefix(task.epoch), begun.att);
     let staged_at = task.staging.join(name);
-    let failed = |why: &dyn std::fmt::Display| {
-        write_failure(&format!("cannot stage {}: {why}", begun.path))
-    };
+    let failed =
+        |why: &dyn std::fmt::Display| write_failure(&format!("cannot stage {}: {why}", begun.path));
     let hashed = HashedFile::create(&staged_at).map_err(|why| stage_failure(&begun.path, &why))?;
     let digest = hashed.digest.clone();
     let properties = properties(output.compression)?;
@@ -57,7 +56,9 @@ pub(super) async fn stage(
         let batch: RecordBatch = batch.map_err(|why| run_failure(&why))?;
         rows = rows.saturating_add(u64::try_from(batch.num_rows()).unwrap_or(u64::MAX));
         writer.write(&batch).map_err(|why| digest.failure(&begun.path, &why))?;
-        let so_far = digest.bytes().saturating_add(u64::try_from(writer.in_progress_size()).unwrap_or(u64::MAX));
+        let so_far = digest
+            .bytes()
+            .saturating_add(u64::try_from(writer.in_progress_size()).unwrap_or(u64::MAX));
         check_size(so_far, task, begun)?;
     }
     writer.close().map_err(|why| digest.failure(&begun.path, &why))?;
@@ -182,7 +183,8 @@ impl Write for HashedFile {
         let mut progress = self.digest.0.lock().unwrap_or_else(PoisonError::into_inner);
         match written {
             Ok(len) => {
-                progress.bytes = progress.bytes.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
+                progress.bytes =
+                    progress.bytes.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
                 progress.hash.update(&bytes[..len]);
                 Ok(len)
             }

@@ -1,9 +1,10 @@
 //! The steps of a pipeline, planned once and run once per window.
 //!
-//! Tables are [`TableSlot`]s: leaf nodes that hold no rows of their own and tell the planner nothing
-//! of them, so that no plan depends on a window. Before a window runs, its rows are put into the slots
-//! of one copy of the plans; each window that runs at the same time has a copy of its own. A query
-//! that uses `$window_start` or `$window_end` is planned per window, with both bound as values.
+//! Tables are [`TableSlot`]s: leaf nodes that hold no rows of their own and tell the planner
+//! nothing of them, so that no plan depends on a window. Before a window runs, its rows are put
+//! into the slots of one copy of the plans; each window that runs at the same time has a copy of
+//! its own. A query that uses `$window_start` or `$window_end` is planned per window, with both
+//! bound as values.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,20 +13,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::streaming::StreamingTable;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use datafusion::prelude::{DataFrame, SQLOptions, SessionContext, col};
+use datafusion::prelude::{DataFrame, SessionContext, col};
 
 use super::route::WindowRows;
 use super::session::Engine;
-use crate::error::{Code, Error, Excerpt, Result};
-use crate::spec::{OutputSpec, PipelineSpec, SourceSpec, StepSpec};
+use super::sql::{bug, plan_step, quoted, quoted_column};
+use crate::error::{Code, Error, Result};
+use crate::spec::{OutputSpec, PipelineSpec, SourceSpec};
 use crate::window::Window;
 
 /// The queries of a pipeline, ready to run.
@@ -87,19 +89,17 @@ impl Prepared {
 
     async fn take(&self) -> Result<PlanCopy> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        match idle {
-            Some(copy) => Ok(copy),
-            None => {
-                let mut copy = PlanCopy::plan(&self.engine, &self.spec, &self.tables).await?;
-                if !self.names_window {
-                    for output in &self.spec.outputs {
-                        let plan = copy.plan_output(output, None).await?;
-                        copy.physical.insert(output.name.clone(), plan);
-                    }
-                }
-                Ok(copy)
+        if let Some(copy) = idle {
+            return Ok(copy);
+        }
+        let mut copy = PlanCopy::plan(&self.engine, &self.spec, &self.tables).await?;
+        if !self.names_window {
+            for output in &self.spec.outputs {
+                let plan = copy.plan_output(output, None).await?;
+                copy.physical.insert(output.name.clone(), plan);
             }
         }
+        Ok(copy)
     }
 
     fn give_back(&self, copy: PlanCopy) {
@@ -138,10 +138,12 @@ pub(super) struct Bound<'a> {
 
 impl Bound<'_> {
     /// The rows of an output, in its order.
-    pub(super) async fn stream(&self, output: &str) -> Result<SendableRecordBatchStream> {
-        let plan = self.copy.physical.get(output).ok_or_else(|| {
-            Error::new(Code::Bug, format!("output {output} was not planned"))
-        })?;
+    pub(super) fn stream(&self, output: &str) -> Result<SendableRecordBatchStream> {
+        let plan = self
+            .copy
+            .physical
+            .get(output)
+            .ok_or_else(|| Error::new(Code::Bug, format!("output {output} was not planned")))?;
         let plan = reset_plan_states(plan.clone()).map_err(|why| run_failure(&why))?;
         execute_stream(plan, self.copy.session.task_ctx()).map_err(|why| run_failure(&why))
     }
@@ -155,7 +157,7 @@ impl Bound<'_> {
 
 /// The error for a query that failed while it ran.
 pub(super) fn run_failure(why: &datafusion::error::DataFusionError) -> Error {
-    let error = Error::new(Code::SqlFailed, format!("the query failed: {}", why.strip_backtrace()))
+    let error = Error::new(Code::SqlFailed, format!("the query failed: {}", message::said(why)))
         .note("the window's previous output, if any, stands");
     match why.find_root() {
         datafusion::error::DataFusionError::ResourcesExhausted(_) => {
@@ -190,9 +192,11 @@ impl PlanCopy {
         }
         let mut logical = BTreeMap::new();
         for step in &spec.steps {
-            let frame = plan_step(&session, spec, step).await?;
+            let frame = plan_step(&session, step).await?;
             logical.insert(step.name.clone(), frame.logical_plan().clone());
-            session.register_table(quoted(&step.name), frame.into_view()).map_err(|why| bug(&why))?;
+            session
+                .register_table(quoted(&step.name), frame.into_view())
+                .map_err(|why| bug(&why))?;
         }
         Ok(Self { session, slots, logical, physical: BTreeMap::new() })
     }
@@ -203,13 +207,13 @@ impl PlanCopy {
         for plan in self.logical.values() {
             let plan = self.session.state().optimize(plan).map_err(|why| bug(&why))?;
             plan.apply_with_subqueries(|node| {
-                if let LogicalPlan::TableScan(scan) = node {
-                    if scan.table_name.table() == source.table {
-                        let fields = scan.projected_schema.fields().iter();
-                        names.extend(fields.map(|field| field.name().clone()));
-                        let used = scan.filters.iter().flat_map(Expr::column_refs);
-                        names.extend(used.map(|column| column.name.clone()));
-                    }
+                if let LogicalPlan::TableScan(scan) = node
+                    && scan.table_name.table() == source.table
+                {
+                    let fields = scan.projected_schema.fields().iter();
+                    names.extend(fields.map(|field| field.name().clone()));
+                    let used = scan.filters.iter().flat_map(Expr::column_refs);
+                    names.extend(used.map(|column| column.name.clone()));
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
@@ -227,8 +231,10 @@ impl PlanCopy {
             for name in plan.get_parameter_names().map_err(|why| bug(&why))? {
                 if !["$window_start", "$window_end"].contains(&name.as_str()) {
                     let text = format!("step `{}` uses the unknown parameter {name}", step.name);
-                    return Err(Error::new(Code::BadSql, text)
-                        .hint("there are two: $window_start and $window_end"));
+                    let error = Error::new(Code::BadSql, text)
+                        .note(message::standing(spec, step))
+                        .hint("there are two: $window_start and $window_end");
+                    return Err(message::at_word(error, step, &name));
                 }
                 any = true;
             }
@@ -250,7 +256,7 @@ impl PlanCopy {
             None => plan,
         };
         state.create_physical_plan(&plan).await.map_err(|why| {
-            Error::new(Code::BadSql, format!("step `{}`: {}", output.name, why.strip_backtrace()))
+            Error::new(Code::BadSql, format!("step `{}`: {}", output.name, message::said(&why)))
         })
     }
 }
@@ -260,9 +266,13 @@ fn sorted(frame: DataFrame, output: &OutputSpec) -> Result<DataFrame> {
     let columns: Vec<String> =
         frame.schema().fields().iter().map(|field| field.name().clone()).collect();
     if let Some(unknown) = output.sort_by.iter().find(|name| !columns.contains(name)) {
-        let text = format!("output `{}` is to be sorted by `{unknown}`, which it does not have", output.name);
+        let text = format!(
+            "output `{}` is to be sorted by `{unknown}`, which it does not have",
+            output.name
+        );
         return Err(Error::new(Code::BadValue, text)
-            .note(format!("its columns are: {}", columns.join(", "))));
+            .note(format!("its columns are: {}", columns.join(", ")))
+            .hint("name columns of the step in `sort_by`"));
     }
     let others = columns.iter().filter(|name| !output.sort_by.contains(name));
     let sortable = |name: &&String| {
@@ -281,114 +291,6 @@ fn parameters(window: Window) -> ParamValues {
     };
     let values = [("window_start", instant(window.start())), ("window_end", instant(window.end()))];
     ParamValues::from(values.map(|(name, value)| (name.to_owned(), value)).to_vec())
-}
-
-async fn plan_step(
-    session: &SessionContext,
-    spec: &PipelineSpec,
-    step: &StepSpec,
-) -> Result<DataFrame> {
-    let plan = session.state().create_logical_plan(&step.sql).await;
-    let plan = plan.map_err(|why| sql_error(step, &why))?;
-    let only_queries = SQLOptions::new()
-        .with_allow_ddl(false)
-        .with_allow_dml(false)
-        .with_allow_statements(false);
-    only_queries.verify_plan(&plan).map_err(|why| {
-        let what = why.strip_backtrace();
-        Error::new(Code::NotAQuery, format!("step `{}` is not a query: {what}", step.name))
-            .hint("a step is one SELECT; what it gives is published by an output")
-    })?;
-    if !spec.allow_nondeterministic {
-        refuse_nondeterministic(step, &plan)?;
-    }
-    Ok(DataFrame::new(session.state(), plan))
-}
-
-fn refuse_nondeterministic(step: &StepSpec, plan: &LogicalPlan) -> Result<()> {
-    let mut found = None;
-    let mut look = |expr: &Expr| {
-        if let Expr::ScalarFunction(function) = expr {
-            if function.func.signature().volatility != Volatility::Immutable {
-                found = Some(function.func.name().to_owned());
-                return Ok(TreeNodeRecursion::Stop);
-            }
-        }
-        Ok(TreeNodeRecursion::Continue)
-    };
-    plan.apply_with_subqueries(|node| node.apply_expressions(|expr| expr.apply(&mut look)))
-        .map_err(|why| bug(&why))?;
-    match found {
-        None => Ok(()),
-        Some(name) => Err(Error::new(
-            Code::NotDeterministic,
-            format!("step `{}` uses {name}(), so running it again would give another result", step.name),
-        )
-        .hint("use $window_end for the time, or set allow_nondeterministic = true")),
-    }
-}
-
-/// The error for SQL that cannot be planned, with its line and column where they are known.
-fn sql_error(step: &StepSpec, why: &datafusion::error::DataFusionError) -> Error {
-    let diagnostic = why.diagnostic();
-    let text = why.strip_backtrace();
-    let message = diagnostic.map_or(text.as_str(), |diagnostic| diagnostic.message.as_str());
-    let mut error = Error::new(Code::BadSql, format!("step `{}`: {message}", step.name));
-    let span = diagnostic.and_then(|diagnostic| diagnostic.span);
-    let place = span
-        .and_then(|span| Some((span.start.line, span.start.column, Some(span.end.column))))
-        .or_else(|| place_in(&text).map(|(line, column)| (line, column, None)));
-    if let Some((line, column, end)) = place {
-        error = error.at(excerpt(step, line, column, end));
-    }
-    let notes = diagnostic.iter().flat_map(|diagnostic| &diagnostic.notes);
-    let error = notes.fold(error, |error, note| error.note(note.message.clone()));
-    let helps = diagnostic.iter().flat_map(|diagnostic| &diagnostic.helps);
-    helps.fold(error, |error, help| error.hint(help.message.clone()))
-}
-
-/// The `Line: 1, Column: 8` that the parser puts at the end of its messages.
-fn place_in(text: &str) -> Option<(u64, u64)> {
-    let (_, rest) = text.rsplit_once("Line: ")?;
-    let (line, rest) = rest.split_once(", Column: ")?;
-    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    Some((line.parse().ok()?, digits.parse().ok()?))
-}
-
-/// The place in the file the SQL was written in, or in the SQL alone if that is not known.
-fn excerpt(step: &StepSpec, line: u64, column: u64, end_column: Option<u64>) -> Excerpt {
-    let nth = |number: u64| usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
-    let mut start = 0;
-    for text in step.sql.split_inclusive('\n').take(nth(line)) {
-        start = text.len().saturating_add(start);
-    }
-    let rest = step.sql.get(start..).unwrap_or_default();
-    let offset = |column: u64| {
-        let mut places = rest.char_indices().map(|(place, _)| place);
-        places.nth(nth(column)).unwrap_or(rest.len()).saturating_add(start)
-    };
-    let from = offset(column);
-    let until = end_column.map_or(from, offset).max(from.saturating_add(1)).min(step.sql.len());
-    let (from, until) = (from.min(until), until);
-    let (text, shift) = match step.origin.offset {
-        Some(shift) => (step.origin.text.clone(), shift),
-        None => (step.sql.as_str().into(), 0),
-    };
-    let span = from.saturating_add(shift)..until.saturating_add(shift);
-    Excerpt { origin: step.origin.file.clone(), text, span, label: "here".to_owned() }
-}
-
-/// A table by exactly this name: unquoted SQL names are lower case.
-fn quoted(name: &str) -> datafusion::common::TableReference {
-    datafusion::common::TableReference::bare(name.to_owned())
-}
-
-fn quoted_column(name: &str) -> datafusion::common::Column {
-    datafusion::common::Column::new_unqualified(name)
-}
-
-fn bug(why: &datafusion::error::DataFusionError) -> Error {
-    Error::new(Code::BadSql, format!("the query cannot be planned: {}", why.strip_backtrace()))
 }
 
 /// A table whose rows are put in before each run.

@@ -1,12 +1,11 @@
 //! Reads the files of a batch, each once, and hands their rows to windows.
 //!
-//! Files are read one after another in key order, so that a window gets its rows ordered by
-//! (file, row) whatever else is in the batch. Rows of no window of the batch are passed over. How many
-//! rows each window gets from each file is compared with the ledger: a difference means that the file
-//! is not what was admitted (IN-1).
+//! Files are read one after another in key order, so that a window gets its rows ordered by (file,
+//! row) whatever else is in the batch. Rows of no window of the batch are passed over. How many
+//! rows each window gets from each file is compared with the ledger: a difference means that the
+//! file is not what was admitted (IN-1).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::take;
@@ -20,7 +19,9 @@ use super::Executor;
 use crate::error::{Code, Error, Result};
 use crate::ledger::FileId;
 use crate::plan::DueWindow;
-use crate::source::{Judge, OpenFile, PartitionColumn, TimeColumn, Verdict, open, partition_columns};
+use crate::source::{
+    Judge, OpenFile, PartitionColumn, TimeColumn, Verdict, open, partition_columns,
+};
 use crate::spec::SourceSpec;
 use crate::time::EventTime;
 use crate::window::Window;
@@ -45,7 +46,8 @@ impl Routed {
     }
 }
 
-/// Reads what `due` needs. A file that cannot be read fails the windows that need it, and no others.
+/// Reads what `due` needs. A file that cannot be read fails the windows that need it, and no
+/// others.
 pub(super) async fn route(executor: &Executor<'_>, due: &[&DueWindow]) -> Routed {
     let memory = executor.engine.reserve_routed_rows();
     let mut windows: BTreeMap<EventTime, Result<BTreeMap<String, WindowRows>>> =
@@ -98,7 +100,9 @@ async fn read(
             let (name, label) = (file.file.name(), executor.spec.grid.label(*window));
             return Err(Error::new(
                 Code::InputChanged,
-                format!("{name} has {found} rows of window {label}, and had {expected} when it was admitted"),
+                format!(
+                    "{name} has {found} rows of window {label}, and had {expected} before"
+                ),
             ));
         }
     }
@@ -127,7 +131,8 @@ enum Origin {
 
 impl FileScan {
     async fn open(executor: &Executor<'_>, id: &FileId) -> Result<Self> {
-        let missing = |what: &str| Error::new(Code::Bug, format!("{what} of {} is not known", id.key));
+        let missing =
+            |what: &str| Error::new(Code::Bug, format!("{what} of {} is not known", id.key));
         let source = executor.spec.source(&id.table).ok_or_else(|| missing("the source"))?;
         let store = executor.sources.get(&id.table).ok_or_else(|| missing("the store"))?;
         let meta = executor.listed.get(id).ok_or_else(|| missing("the listing"))?;
@@ -220,7 +225,8 @@ fn origins(
             (None, Some(folder)) => places.push(Err(folder.clone())),
             (Some((_, own)), _) => {
                 let (name, now, then) = (field.name(), own.data_type(), field.data_type());
-                let text = format!("column `{name}` of {} has type {now}, expected {then}", file.name());
+                let text =
+                    format!("column `{name}` of {} has type {now}, expected {then}", file.name());
                 return Err(mismatch(source, text));
             }
             (None, None) => {
@@ -243,26 +249,7 @@ fn origins(
 fn mismatch(source: &SourceSpec, text: String) -> Error {
     Error::new(Code::SchemaMismatch, text)
         .note(format!("the first file of source {} says what its columns are", source.table))
-        .hint("mend the file and run again, or change the query so that it does not need the column")
-}
-
-/// The table of a source: the columns of one of its files and of its folders, all nullable.
-///
-/// # Errors
-/// If two of the file's columns have the same name.
-pub fn table_schema(file: &OpenFile, folders: &[PartitionColumn]) -> Result<SchemaRef> {
-    use arrow::datatypes::{Field, Schema};
-    let mut names = BTreeSet::new();
-    let mut fields: Vec<Arc<Field>> = Vec::new();
-    for field in file.schema().fields() {
-        if !names.insert(field.name().to_lowercase()) {
-            let text = format!("{} has two columns named `{}`", file.name(), field.name());
-            return Err(Error::new(Code::SchemaMismatch, text)
-                .hint("SQL could not tell them apart; names are compared without case"));
-        }
-        fields.push(Arc::new(field.as_ref().clone().with_nullable(true)));
-    }
-    let folders = folders.iter().filter(|column| !names.contains(&column.name.to_lowercase()));
-    fields.extend(folders.map(|column| Arc::new(column.field())));
-    Ok(Arc::new(Schema::new(fields)))
+        .hint(
+            "mend the file and run again, or change the query so that it does not need the column",
+        )
 }

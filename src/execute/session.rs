@@ -1,4 +1,4 @@
-//! What DataFusion may use of the machine, and what it must not do.
+//! What `DataFusion` may use of the machine, and what it must not do.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -67,8 +67,8 @@ impl Engine {
         self.max_object_bytes
     }
 
-    /// How many bytes the rows of one batch may take: a quarter of the limit, so that queries have the
-    /// rest.
+    /// How many bytes the rows of one batch may take: a quarter of the limit, so that queries have
+    /// the rest.
     #[must_use]
     pub fn batch_bytes_max(&self) -> u64 {
         self.memory_limit_bytes / 4
@@ -80,10 +80,11 @@ impl Engine {
         MemoryConsumer::new("routed rows").register(pool)
     }
 
-    /// A session in which a window's rows are one ordered partition and nothing is rewritten by what
-    /// other windows held.
+    /// A session in which a window's rows are one ordered partition and nothing is rewritten by
+    /// what other windows held.
     pub(super) fn session(&self) -> SessionContext {
-        let mut config = SessionConfig::new().with_target_partitions(1).with_information_schema(false);
+        let mut config =
+            SessionConfig::new().with_target_partitions(1).with_information_schema(false);
         let options = config.options_mut();
         options.sql_parser.collect_spans = true;
         options.sql_parser.map_string_types_to_utf8view = false;
@@ -97,7 +98,8 @@ impl Engine {
 fn default_memory_limit_bytes() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kibibytes = total.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    let kibibytes =
+        total.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kibibytes.map_or(MEMORY_DEFAULT_MAX_BYTES, |kibibytes| {
         kibibytes.saturating_mul(512).min(MEMORY_DEFAULT_MAX_BYTES)
     })

@@ -1,7 +1,7 @@
 //! Who may write now, on local disk: whoever holds the lock of the state folder.
 //!
-//! The kernel frees the lock when its holder dies, so a run after `kill -9` goes on at once. The lock
-//! keeps honest processes from doing work twice; what keeps the log right is the epoch.
+//! The kernel frees the lock when its holder dies, so a run after `kill -9` goes on at once. The
+//! lock keeps honest processes from doing work twice; what keeps the log right is the epoch.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -102,7 +102,9 @@ fn held(pipeline: &PipelineName, lock: &mut File) -> Error {
     let error = match info {
         Some(LeaseInfo { who, run, since }) => {
             let (host, pid, ver) = (who.host, who.pid, who.ver);
-            error.note(format!("holder {host}, pid {pid}, highwater {ver}, run {run}, since {since}"))
+            error.note(format!(
+                "holder {host}, pid {pid}, highwater {ver}, run {run}, since {since}"
+            ))
         }
         None => error.note("the holder has not said yet who it is"),
     };

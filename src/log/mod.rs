@@ -4,24 +4,24 @@
 //! It never lists: entries are contiguous, so the first free place is the end (reliability §1.7).
 //! Appending is the business of `commit` and `publish`; nothing here rewrites or deletes.
 
-mod ledger;
 mod lease;
+mod ledger;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt;
 
-pub use ledger::{read_ledger, write_segment};
 pub use lease::{Lease, LeaseInfo, sweep_staging};
+pub use ledger::{read_ledger, write_segment};
 
+use crate::clock::Clock;
 use crate::error::{Code, Error, Result};
-use crate::id::{AttemptId, Epoch, PipelineName, RunId, Seq, StoreId};
 use crate::hash::Sha256;
+use crate::id::{AttemptId, Epoch, PipelineName, RunId, Seq, StoreId};
 use crate::state::codec::{self, DecodeError};
 use crate::state::{Body, Entry, FORMAT, State, Who};
 use crate::store::{Store, Written, layout};
-use crate::clock::Clock;
 
 /// Entries read at once. Bounds memory by this many entries of at most
 /// [`codec::ENTRY_BYTES_MAX`] each.
@@ -50,7 +50,8 @@ impl StateLog {
     /// The state the log says is true; `None` if there is no log yet.
     ///
     /// # Errors
-    /// If an entry is damaged, breaks a rule, or was written by a newer version; if the store fails.
+    /// If an entry is damaged, breaks a rule, or was written by a newer version; if the store
+    /// fails.
     pub async fn read(&self) -> Result<Option<State>> {
         let mut state: Option<State> = None;
         self.for_each(|entry, hash| {
@@ -62,10 +63,9 @@ impl StateLog {
         })
         .await?;
         match state {
-            Some(state) if state.pipeline != self.pipeline => Err(self.damaged(
-                Seq(0),
-                &format!("it is the log of pipeline {}", state.pipeline),
-            )),
+            Some(state) if state.pipeline != self.pipeline => {
+                Err(self.damaged(Seq(0), &format!("it is the log of pipeline {}", state.pipeline)))
+            }
             state => Ok(state),
         }
     }
@@ -74,10 +74,7 @@ impl StateLog {
     ///
     /// # Errors
     /// As [`Self::read`]; the first error of `visit` ends it.
-    pub async fn for_each(
-        &self,
-        mut visit: impl FnMut(Entry, Sha256) -> Result<()>,
-    ) -> Result<()> {
+    pub async fn for_each(&self, mut visit: impl FnMut(Entry, Sha256) -> Result<()>) -> Result<()> {
         let reads = futures::stream::iter(0_u64..).map(|seq| async move {
             let key = layout::entry(Seq(seq));
             (Seq(seq), self.store.read(&key).await)
@@ -101,8 +98,11 @@ impl StateLog {
             DecodeError::Damaged(why) => self.damaged(seq, why),
             DecodeError::TooNew(why) => {
                 let name = self.store.name_of(&layout::entry(seq));
-                Error::new(Code::StateTooNew, format!("{name} was written by a newer version: {why}"))
-                    .hint("use the highwater version that wrote it, or a newer one")
+                Error::new(
+                    Code::StateTooNew,
+                    format!("{name} was written by a newer version: {why}"),
+                )
+                .hint("use the highwater version that wrote it, or a newer one")
             }
         }
     }

@@ -76,3 +76,25 @@ fn touched(
     });
     windows.collect()
 }
+
+/// The most windows that the files of one admission touch, unless a single file touches more: bounds
+/// the size of its log entry.
+const WINDOWS_MAX: usize = 20_000;
+
+/// Cuts `records` into the admissions they are logged in, in order.
+#[must_use]
+pub fn admissions(records: Vec<FileRecord>) -> Vec<Vec<FileRecord>> {
+    let mut admissions: Vec<Vec<FileRecord>> = Vec::new();
+    let mut windows: usize = 0;
+    for record in records {
+        windows = windows.saturating_add(record.windows.len());
+        match admissions.last_mut() {
+            Some(admission) if windows <= WINDOWS_MAX => admission.push(record),
+            _ => {
+                windows = record.windows.len();
+                admissions.push(vec![record]);
+            }
+        }
+    }
+    admissions
+}

@@ -12,7 +12,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use admission::admission;
+pub use admission::{admission, admissions};
 pub use batches::{BatchPlan, batches};
 
 use crate::error::{Code, Error};
@@ -106,10 +106,10 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
     };
     planner.in_doubt();
     planner.failed_before();
-    let base = planner.new_windows();
+    planner.new_windows();
     planner.stale();
     let met = planner.requests();
-    planner.finish(base, met)
+    planner.finish(met)
 }
 
 struct Planner<'a> {
@@ -132,21 +132,27 @@ impl Planner<'_> {
         }
     }
 
-    /// Closed windows after the watermark. Returns where the row of windows begins.
-    fn new_windows(&mut self) -> Option<EventTime> {
+    /// Closed windows after the watermark.
+    fn new_windows(&mut self) {
         let (spec, state) = (self.facts.spec, self.facts.state);
         let first_window = self.facts.ledger.first_window();
-        let base = spec.begin.unwrap_or(EventTime::FIRST);
-        let from = state.watermark.or(spec.begin).or(first_window)?;
-        let until = self.closed_until?;
-        if self.facts.is_held || from >= until {
-            return Some(base);
+        let first = state.watermark.or(spec.begin).or(first_window);
+        if let (Some(first), Some(until)) = (first, self.may_close_until())
+            && first < until
+        {
+            // Before the first window with rows there may be one that had some once.
+            self.sweep(state.watermark.unwrap_or(self.base()), until, Reason::New);
         }
-        if state.watermark.is_none() && spec.begin.is_none() {
-            self.empty.insert(EventTime::FIRST, from);
-        }
-        self.sweep(from, until, Reason::New);
-        Some(base)
+    }
+
+    /// Where the row of windows begins.
+    fn base(&self) -> EventTime {
+        self.facts.spec.begin.unwrap_or(EventTime::FIRST)
+    }
+
+    /// How far windows may close now; `None` if none may.
+    fn may_close_until(&self) -> Option<EventTime> {
+        self.closed_until.filter(|_| !self.facts.is_held)
     }
 
     /// Makes every uncommitted window from `from` to `until` due, or empty.
@@ -192,9 +198,11 @@ impl Planner<'_> {
     fn requests(&mut self) -> Vec<RequestId> {
         let mut met = Vec::new();
         for (id, request) in &self.facts.state.requests {
-            match request.verb {
-                Verb::Backfill => self.backfill(request),
-                Verb::Reprocess => self.reprocess(*id, request),
+            match (request.verb, self.may_close_until()) {
+                (Verb::Reprocess, _) => self.reprocess(*id, request),
+                (Verb::Backfill, Some(until)) => self.backfill(request, until),
+                // What may not be computed yet is still owed.
+                (Verb::Backfill, None) => continue,
             }
             let range = (request.start < request.end).then_some(request.start..request.end);
             let is_due = range.is_some_and(|range| {
@@ -218,11 +226,7 @@ impl Planner<'_> {
         }
     }
 
-    fn backfill(&mut self, request: &Request) {
-        let Some(until) = self.closed_until else { return };
-        if self.facts.is_held {
-            return;
-        }
+    fn backfill(&mut self, request: &Request, until: EventTime) {
         let Some(from) = self.first_boundary(request.start) else { return };
         self.sweep(from, request.end.min(until), Reason::Requested);
     }
@@ -273,9 +277,10 @@ impl Planner<'_> {
         }
     }
 
-    fn finish(self, base: Option<EventTime>, met: Vec<RequestId>) -> Plan {
+    fn finish(self, met: Vec<RequestId>) -> Plan {
+        let base = Some(self.base());
         let mut plan = Plan { base, met, open: self.open_windows(), ..Plan::default() };
-        for (_, (window, reason)) in &self.due {
+        for (window, reason) in self.due.values() {
             let due = self.due_window(*window, *reason);
             match self.missing_input(&due) {
                 Some(error) => plan.refused.push((due, error)),
@@ -315,13 +320,19 @@ impl Planner<'_> {
         due
     }
 
+    /// The file as its user would write it.
+    fn name_of(&self, id: &FileId) -> String {
+        let source = self.facts.spec.source(&id.table);
+        source.map_or_else(|| id.key.clone(), |source| format!("{}/{}", source.label, id.key))
+    }
+
     fn missing_input(&self, due: &DueWindow) -> Option<Error> {
         let (id, rows) = due.inputs.iter().find(|(id, _)| self.facts.missing.contains(id))?;
         let label = self.facts.spec.grid.label(due.window);
         Some(
             Error::new(
                 Code::InputRemoved,
-                format!("{} is gone, and window {label} needs {rows} rows of it", id.key),
+                format!("{} is gone, and window {label} needs {rows} rows of it", self.name_of(id)),
             )
             .note("the window's output stands as it was")
             .hint("put the file back and run `highwater run`: the window is taken up by itself"),

@@ -1,14 +1,16 @@
 //! One pipeline from its sources to its log: discover, plan, execute, publish.
 //!
 //! It holds no rule of its own: what is due is decided by `plan`, what is safe by `commit`. It only
-//! puts them in order, and takes the lease only when there is something to write, so that an idle run
-//! leaves no trace.
+//! puts them in order, and takes the lease only when there is something to write, so that an idle
+//! run leaves no trace.
 
+mod batch;
 mod drive;
 mod owner;
 mod project;
 mod verify;
+mod worker;
 
-pub use drive::{Asked, run_pipeline};
+pub use drive::{Asked, run_pipeline, skippable};
 pub use project::{Foreseen, Opened, Project, Session, rows_before_begin};
 pub use verify::verify_pipeline;

@@ -28,11 +28,8 @@ pub(super) async fn claim_outputs(
 ) -> Result<()> {
     for output in &spec.outputs {
         let key = format!("{}/{}", output.path.root(), layout::OWNER);
-        let mine = Owner {
-            store: state.store,
-            pipeline: spec.name.clone(),
-            output: output.name.clone(),
-        };
+        let mine =
+            Owner { store: state.store, pipeline: spec.name.clone(), output: output.name.clone() };
         if outputs.head(&key).await?.is_none() {
             let text = serde_json::to_vec(&mine)
                 .map_err(|why| Error::new(Code::Bug, format!("an owner has no text: {why}")))?;
@@ -55,7 +52,9 @@ pub(super) async fn claim_outputs(
             .note(format!("{name} names the state {}, this one is {}", owner.store, mine.store))
             .note("nothing was written")
             .hint("give this pipeline an output path of its own")
-            .hint("if the state was lost or moved, restore it: without it nobody knows what is done"));
+            .hint(
+                "if the state was lost or moved, restore it: without it nobody knows what is done",
+            ));
         }
     }
     Ok(())

@@ -4,19 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
-
 use crate::clock::Clock;
 use crate::commit::Identity;
 use crate::error::{Code, Error, Result};
-use crate::execute::{Engine, Prepared, prepare, table_schema};
+use crate::execute::{Engine, Prepared, TableSchema, prepare, table_schema};
 use crate::id::{PipelineName, RunId};
 use crate::ledger::Ledger;
 use crate::log::{StateLog, read_ledger};
 use crate::plan::{Facts, Plan, admission, plan};
-use crate::source::{
-    Discovery, SourceStore, SourceStores, discover, open, partition_columns,
-};
+use crate::source::{Discovery, SourceStore, SourceStores, discover, open, partition_columns};
 use crate::spec::{PipelineSpec, ProjectSpec, SourceSpec};
 use crate::state::{Request, SegmentRef, Shape, ShapeOutput, State};
 use crate::store::{Fault, FaultyStore, LocalStore, Store, layout};
@@ -43,8 +39,7 @@ impl Project {
     /// If the engine cannot be set up.
     pub fn new(spec: ProjectSpec, clock: Clock) -> Result<Self> {
         let engine = Engine::new(&spec.engine)?;
-        let identity =
-            Identity { who: crate::process::current(), run: RunId(clock.new_id()) };
+        let identity = Identity { who: crate::process::current(), run: RunId(clock.new_id()) };
         Ok(Self { spec, clock, identity, engine, fault: None })
     }
 
@@ -198,7 +193,7 @@ impl<'a> Session<'a> {
         &self,
         source: &SourceSpec,
         discovery: &Discovery,
-    ) -> Result<Option<SchemaRef>> {
+    ) -> Result<Option<TableSchema>> {
         let listed = || discovery.listed.iter().filter(|(id, _)| id.table == source.table);
         let Some(store) = self.sources.get(&source.table) else { return Ok(None) };
         let folders = partition_columns(source, listed().map(|(id, _)| id.key.as_str()));
@@ -272,12 +267,8 @@ fn foresee_admission(
     if !discovery.has_news() {
         return Ok((state, ledger));
     }
-    let nowhere = SegmentRef {
-        key: String::new(),
-        len: 0,
-        sha256: crate::hash::Sha256::ZERO,
-        files: 0,
-    };
+    let nowhere =
+        SegmentRef { key: String::new(), len: 0, sha256: crate::hash::Sha256::ZERO, files: 0 };
     let inputs = admission(spec, &state, &ledger, &discovery.records, nowhere)
         .ok_or_else(|| Error::new(Code::Bug, "the ledger has no generation left"))?;
     let generation = inputs.generation;
@@ -325,5 +316,7 @@ fn check_shape(spec: &PipelineSpec, state: &State) -> Result<()> {
     .note(format!("then: {}", say(then)))
     .note(format!("now:  {}", say(&now)))
     .note("window size, zone, outputs and their paths are fixed by the first run")
-    .hint("give the changed pipeline a new name and new output paths; `retire` is not supported yet"))
+    .hint(
+        "give the changed pipeline a new name and new output paths; `retire` is not supported yet",
+    ))
 }

@@ -77,7 +77,10 @@ async fn compare(
     }
     let hash = store.store().sha256(&output.path).await?;
     if hash != Some(output.sha256) {
-        return Ok(Some((ProblemKind::Sha256, "its bytes are not those that were published".into())));
+        return Ok(Some((
+            ProblemKind::Sha256,
+            "its bytes are not those that were published".into(),
+        )));
     }
     let rows = match open(store, &meta).await {
         Ok(file) => file.metadata.metadata().file_metadata().num_rows(),

@@ -62,7 +62,8 @@ impl TimeColumn {
         Ok(Self { index, kind })
     }
 
-    /// Microseconds since the epoch of each row; `None` where it is null or beyond the type's range.
+    /// Microseconds since the epoch of each row; `None` where it is null or beyond the type's
+    /// range.
     ///
     /// # Errors
     /// If `values` is not of a type that [`Self::find`] accepts.
@@ -81,9 +82,9 @@ impl TimeColumn {
             DataType::Timestamp(Nanosecond, _) => {
                 convert::<TimestampNanosecondType>(values, |at| Some(at.div_euclid(1_000)))
             }
-            DataType::Date32 => convert::<Date32Type>(values, |day| {
-                i64::from(day).checked_mul(86_400_000_000)
-            }),
+            DataType::Date32 => {
+                convert::<Date32Type>(values, |day| i64::from(day).checked_mul(86_400_000_000))
+            }
             DataType::Date64 => convert::<Date64Type>(values, |at| at.checked_mul(1_000)),
             other => {
                 return Err(Error::new(Code::Bug, format!("{other} was taken for an event time")));

@@ -80,9 +80,9 @@ pub async fn discover(
 }
 
 fn store_of<'a>(stores: &'a SourceStores, source: &SourceSpec) -> Result<&'a Arc<SourceStore>> {
-    stores.get(&source.table).ok_or_else(|| {
-        Error::new(Code::Bug, format!("source {} was given no store", source.table))
-    })
+    stores
+        .get(&source.table)
+        .ok_or_else(|| Error::new(Code::Bug, format!("source {} was given no store", source.table)))
 }
 
 async fn list(
@@ -93,7 +93,7 @@ async fn list(
 ) -> Result<()> {
     let options = glob::MatchOptions { require_literal_separator: true, ..Default::default() };
     let before = found.listed.len();
-    for meta in store.list().await.map_err(|why| why.within(format!("source {}", source.table)))? {
+    for meta in store.list().await.map_err(|why| unlisted(source, why))? {
         if source.glob.matches_with(&meta.key, options) {
             let id = FileId { table: source.table.clone(), key: meta.key.clone() };
             found.listed.insert(id, meta);
@@ -116,6 +116,19 @@ async fn list(
         .hint("check that the folder is mounted and that `path` and `glob` are right"));
     }
     Ok(())
+}
+
+/// `why` the files of `source` cannot be listed.
+fn unlisted(source: &SourceSpec, why: Error) -> Error {
+    let is_missing = why.code() == Code::SourceMissing;
+    let why = why.within(format!("source {}", source.table));
+    if is_missing {
+        let path = source.path.display();
+        why.note(format!("looked for at {path}; nothing was computed, outputs stand"))
+            .hint("make the folder, or correct `path` of the source; it is relative to `root`")
+    } else {
+        why
+    }
 }
 
 /// The record of a listed file, unless the ledger has it already.

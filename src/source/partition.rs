@@ -93,9 +93,16 @@ impl PartitionColumn {
         let wrong = |what: &str| {
             Error::new(
                 Code::SchemaMismatch,
-                format!("folder `{}={}` of {key} is not {what}", self.name, value.unwrap_or_default()),
+                format!(
+                    "folder `{}={}` of {key} is not {what}",
+                    self.name,
+                    value.unwrap_or_default()
+                ),
             )
-            .hint(format!("declare it as text: partition_columns = {{ {} = \"string\" }}", self.name))
+            .hint(format!(
+                "declare it as text: partition_columns = {{ {} = \"string\" }}",
+                self.name
+            ))
         };
         Ok(match self.kind {
             PartitionType::String => Arc::new(StringArray::from(vec![value; rows])),

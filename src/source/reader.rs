@@ -97,20 +97,36 @@ pub async fn open(store: &Arc<SourceStore>, seen: &ObjectMeta) -> Result<OpenFil
 
 fn failure(reader: &StoreReader, why: &ParquetError) -> Error {
     // An error of the store travels through the Parquet library as an external one.
-    if let ParquetError::External(inner) = why {
-        if let Some(error) = inner.downcast_ref::<Error>() {
-            return error.clone();
-        }
+    if let ParquetError::External(inner) = why
+        && let Some(error) = inner.downcast_ref::<Error>()
+    {
+        return error.clone();
     }
     let name = reader.name();
     let size = reader.seen.size;
-    let what = match why {
-        ParquetError::EOF(text) | ParquetError::General(text) => text.clone(),
-        other => other.to_string(),
-    };
+    let what = said(size, &why.to_string());
     Error::new(Code::CorruptInput, format!("cannot read {name}: {what}"))
         .note(format!("it has {size} bytes and was modified {}", reader.seen.modified_at))
         .hint("put a whole file in its place and run `highwater run`: it is taken in by itself")
+}
+
+/// What is wrong with a file of `size` bytes, of which the Parquet library says `text`.
+fn said(size: u64, text: &str) -> String {
+    let ends_wrong = ["Corrupt footer", "less than footer", "requires at least"];
+    if size == 0 {
+        return "it is empty".to_owned();
+    }
+    if ends_wrong.iter().any(|sign| text.contains(sign)) {
+        return "it does not end as Parquet does: it was cut short, or is something else".to_owned();
+    }
+    // Each layer of the library puts its own name in front.
+    let layers =
+        ["Arrow: ", "Parquet argument error: ", "Parquet error: ", "EOF: ", "External: "];
+    let mut text = text;
+    while let Some(rest) = layers.iter().find_map(|layer| text.strip_prefix(layer)) {
+        text = rest;
+    }
+    text.to_owned()
 }
 
 /// A listed object as the Parquet library reads it.
@@ -170,5 +186,19 @@ impl AsyncFileReader for StoreReader {
             Ok(Arc::new(reader.load_and_finish(self, size).await?))
         }
         .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_layers_are_no_part_of_what_is_wrong() {
+        let text = "Arrow: Parquet argument error: Parquet error: Unexpected struct field type 15";
+        assert_eq!(said(100, text), "Unexpected struct field type 15");
+        assert_eq!(said(0, "EOF: file size of 0 is less than footer"), "it is empty");
+        let cut = "Parquet error: Invalid Parquet file. Corrupt footer";
+        assert!(said(100, cut).starts_with("it does not end as Parquet does"));
     }
 }

@@ -56,8 +56,7 @@ async fn count(
     let builder =
         ParquetRecordBatchStreamBuilder::new_with_metadata(file.reader(), file.metadata.clone());
     let mask = ProjectionMask::roots(builder.parquet_schema(), [column.index]);
-    let mut batches =
-        builder.with_projection(mask).build().map_err(|why| file.failure(&why))?;
+    let mut batches = builder.with_projection(mask).build().map_err(|why| file.failure(&why))?;
     let judge = Judge::new(seen.modified_at, source.max_future);
     let mut counts = Counts::default();
     let mut here: Option<(Window, u64)> = None;
@@ -127,7 +126,8 @@ fn record(
         version: InputVersion { size: seen.size, mark: seen.mark.clone(), sha256: None },
         arrived_at: seen.modified_at,
         rows: positive(metadata.file_metadata().num_rows()),
-        bytes_in_memory: groups.fold(0, |sum, group| sum.saturating_add(positive(group.total_byte_size()))),
+        bytes_in_memory: groups
+            .fold(0, |sum, group| sum.saturating_add(positive(group.total_byte_size()))),
         event_range: counts.range,
         windows: counts.windows.into_iter().collect(),
         null_time: counts.null_time,
@@ -138,16 +138,17 @@ fn record(
 
 fn unusable_time(source: &SourceSpec, file: &OpenFile, counts: &Counts) -> Error {
     let Counts { null_time, future, .. } = counts;
+    let (table, ahead) = (&source.table, source.max_future);
     let rows = null_time.saturating_add(*future);
     Error::new(
         Code::UnusableTime,
         format!("{rows} rows of {} have no usable event time", file.name()),
     )
-    .note(format!("{null_time} have none, {future} lie more than {} ahead of the file", source.max_future))
+    .note(format!("{null_time} have none, {future} lie more than {ahead} ahead of the file"))
     .note("quarantine, which would keep them, is not supported yet by this version")
     .hint(format!(
-        "mend the file, or set on_null_time = \"drop\" for source {} to count them and leave them out",
-        source.table
+        "mend the file, or set on_null_time = \"drop\" for source {table}: they are counted then \
+         and left out"
     ))
 }
 

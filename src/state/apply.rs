@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::entry::{
-    BatchWindow, Begin, Body, Commit, Entry, Failed, FailedWindow, Inputs, Request, Skip, TimeRange,
-    WatermarkMove,
+    BatchWindow, Begin, Body, Commit, Entry, Failed, FailedWindow, Inputs, Request, Skip,
+    TimeRange, WatermarkMove,
 };
 use super::{Head, Holder, InDoubt, OpenBatch, Stale, State, WindowState};
 use crate::hash::Sha256;
@@ -47,14 +47,17 @@ impl State {
     /// # Errors
     /// If `entry` cannot be a first entry.
     pub fn start(entry: &Entry, hash: Sha256) -> Result<Self, Violation> {
-        let check = rule(entry.n == Seq(0), Invariant::Cm1, || format!("it claims place {}", entry.n))
-            .and_then(|()| {
-                rule(entry.prev == Sha256::ZERO, Invariant::Cm1, || "it names a predecessor".into())
-            })
-            .and_then(|()| {
-                let is_init = entry.body == Body::Init && entry.epoch == Epoch(0);
-                rule(is_init, Invariant::Cm1, || "a log begins with `init` in epoch 0".into())
-            });
+        let check =
+            rule(entry.n == Seq(0), Invariant::Cm1, || format!("it claims place {}", entry.n))
+                .and_then(|()| {
+                    rule(entry.prev == Sha256::ZERO, Invariant::Cm1, || {
+                        "it names a predecessor".into()
+                    })
+                })
+                .and_then(|()| {
+                    let is_init = entry.body == Body::Init && entry.epoch == Epoch(0);
+                    rule(is_init, Invariant::Cm1, || "a log begins with `init` in epoch 0".into())
+                });
         check.map_err(|(invariant, message)| Violation { seq: entry.n, invariant, message })?;
         let head = Head { seq: entry.n, hash, at: entry.ts, run: entry.run };
         Ok(Self::new(entry.store, entry.pipe.clone(), head))
@@ -103,9 +106,11 @@ impl State {
         let mut state = self.clone();
         state.open.clear();
         let seq = self.head.seq;
-        state
-            .apply_inputs(inputs)
-            .map_err(|(invariant, message)| Violation { seq, invariant, message })?;
+        state.apply_inputs(inputs).map_err(|(invariant, message)| Violation {
+            seq,
+            invariant,
+            message,
+        })?;
         Ok(state)
     }
 
@@ -278,7 +283,9 @@ impl State {
         }
         self.fail(&mut open, &commit.failed)?;
         for TimeRange { start, end } in &commit.empty {
-            rule(start < end, Invariant::Wi1, || format!("an empty stretch ends at its start {start}"))?;
+            rule(start < end, Invariant::Wi1, || {
+                format!("an empty stretch ends at its start {start}")
+            })?;
             let computed = self.windows.range(*start..*end).map(|(start, _)| start);
             let in_doubt = self.in_doubt.range(*start..*end).map(|(start, _)| start);
             let with_object = computed.chain(in_doubt).next();
@@ -311,8 +318,8 @@ impl State {
         self.fail(&mut open, &failed.windows)
     }
 
-    /// Takes failed windows out of their batch. Their objects were not touched by it, so only a doubt
-    /// from before it remains.
+    /// Takes failed windows out of their batch. Their objects were not touched by it, so only a
+    /// doubt from before it remains.
     fn fail(&mut self, open: &mut OpenBatch, failed: &[FailedWindow]) -> Check {
         for window in failed {
             let begun = open.windows.remove(&window.start);
@@ -329,7 +336,9 @@ impl State {
 
     fn apply_skip(&mut self, skip: &Skip) -> Check {
         let TimeRange { start, end } = skip.range;
-        rule(start < end, Invariant::Wi1, || format!("a skipped stretch ends at its start {start}"))?;
+        rule(start < end, Invariant::Wi1, || {
+            format!("a skipped stretch ends at its start {start}")
+        })?;
         let computed = self.windows.range(start..end).next();
         rule(computed.is_none(), Invariant::Cm2, || {
             format!("it skips the computed window at {:?}", computed.map(|(start, _)| start))
@@ -355,7 +364,10 @@ impl State {
     fn move_watermark(&mut self, moved: Option<WatermarkMove>) -> Check {
         let Some(WatermarkMove { from, to }) = moved else { return Ok(()) };
         rule(self.watermark.is_none_or(|at| at == from) && from <= to, Invariant::Wm1, || {
-            format!("it moves the watermark from {from} to {to}, but it stands at {:?}", self.watermark)
+            format!(
+                "it moves the watermark from {from} to {to}, but it stands at {:?}",
+                self.watermark
+            )
         })?;
         let end = self.contiguous_end(from);
         rule(to <= end, Invariant::Wm2, || {

@@ -1,7 +1,7 @@
 //! Entries to bytes and back.
 //!
-//! A stored entry is exactly two lines: the body, one line of JSON, and a trailer with its length and
-//! SHA-256. Anything else is damage, never an empty entry: a zero-length file that replays as
+//! A stored entry is exactly two lines: the body, one line of JSON, and a trailer with its length
+//! and SHA-256. Anything else is damage, never an empty entry: a zero-length file that replays as
 //! nothing would lose acknowledged work in silence.
 
 use std::fmt;
@@ -19,8 +19,19 @@ const FEATURES: &[&str] = &[];
 
 /// Kinds of entries that this program understands.
 pub(super) const KINDS: &[&str] = &[
-    "init", "claim", "release", "shape", "query", "inputs", "request", "request_done", "begin",
-    "commit", "failed", "abort", "skip",
+    "init",
+    "claim",
+    "release",
+    "shape",
+    "query",
+    "inputs",
+    "request",
+    "request_done",
+    "begin",
+    "commit",
+    "failed",
+    "abort",
+    "skip",
 ];
 
 /// Why bytes are not an entry.
@@ -120,9 +131,12 @@ pub fn decode(bytes: &[u8]) -> Result<(Entry, Sha256), DecodeError> {
 fn check_version(envelope: &Envelope) -> Result<(), DecodeError> {
     if envelope.v > FORMAT {
         let (found, known) = (envelope.v, FORMAT);
-        return Err(DecodeError::TooNew(format!("it has format {found}, this version reads {known}")));
+        return Err(DecodeError::TooNew(format!(
+            "it has format {found}, this version reads {known}"
+        )));
     }
-    if let Some(feature) = envelope.rf.iter().find(|feature| !FEATURES.contains(&feature.as_str())) {
+    if let Some(feature) = envelope.rf.iter().find(|feature| !FEATURES.contains(&feature.as_str()))
+    {
         return Err(DecodeError::TooNew(format!("it needs the feature `{feature}` to be read")));
     }
     if !KINDS.contains(&envelope.kind.as_str()) {

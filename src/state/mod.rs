@@ -9,6 +9,7 @@
 mod apply;
 pub mod codec;
 mod entry;
+mod rows;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -17,13 +18,17 @@ use std::collections::BTreeMap;
 pub use apply::Violation;
 pub use entry::{
     BatchOutput, BatchWindow, Begin, Body, ClaimReason, Commit, CommittedOutput, CommittedWindow,
-    Entry, Failed, FailedWindow, FORMAT, Inputs, InputsDigest, LateKind, LateWindow, Query,
-    QueryStep, Reason, Request, RowCounts, SegmentRef, Shape, ShapeOutput, Skip, TimeRange, Verb,
+    Entry, FORMAT, Failed, FailedWindow, Inputs, InputsDigest, LateKind, LateWindow, Query,
+    QueryStep, Reason, Request, SegmentRef, Shape, ShapeOutput, Skip, TimeRange, Verb,
     WatermarkMove, Who,
 };
 
+pub use rows::RowCounts;
+
 use crate::hash::Sha256;
-use crate::id::{BatchId, Epoch, Generation, PipelineName, RequestId, Revision, RunId, Seq, StoreId};
+use crate::id::{
+    BatchId, Epoch, Generation, PipelineName, RequestId, Revision, RunId, Seq, StoreId,
+};
 use crate::time::{EventTime, ProcessingTime};
 use crate::window::{Window, WindowSet};
 
@@ -184,8 +189,8 @@ impl State {
         }
     }
 
-    /// How the watermark moves if `committed` stretches are committed too: to the end of the unbroken
-    /// row of committed windows. The first move starts at `base`. `None` if it stays.
+    /// How the watermark moves if `committed` stretches are committed too: to the end of the
+    /// unbroken row of committed windows. The first move starts at `base`. `None` if it stays.
     #[must_use]
     pub fn watermark_after(
         &self,

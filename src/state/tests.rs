@@ -5,9 +5,7 @@ mod golden;
 mod history;
 pub(crate) mod log;
 
-use log::{
-    Log, batch_id, claim, commit, failed, hour, hours, late, request, skip, watermark, who,
-};
+use log::{Log, batch_id, claim, commit, failed, hour, hours, late, request, skip, watermark, who};
 
 use super::*;
 use crate::hash::Sha256;
@@ -194,7 +192,11 @@ fn a_commit_needs_an_open_batch() {
     assert_eq!(broken_by_commit(&log, &never_begun, |_| ()), Invariant::Cm3);
 
     let begin = log.begin(1, &[9]);
-    assert_eq!(broken_by(&log, Body::Begin(begin.clone())), Invariant::Cm3);
+    assert_eq!(
+        broken_by(&log, Body::Begin(log.batch(1, &[10]))),
+        Invariant::Cm3,
+        "its name is taken"
+    );
     log.add(Body::Commit(commit(&begin)));
     assert_eq!(broken_by_commit(&log, &begin, |_| ()), Invariant::Cm3, "it is committed");
 }

@@ -1,11 +1,11 @@
 //! Builds and reads every key of a state prefix.
 //!
 //! ```text
-//! <state>/<pipeline>/log/<20 digits>.json      the log: contiguous from 0, created once, never changed
-//! <state>/<pipeline>/seg/inputs-<20 digits>.<attempt>.seg   records of one admission, by generation
-//! <state>/<pipeline>/tmp/<20 digits>-…         staged files of one epoch; local disk only
-//! <state>/<pipeline>/lock                      held by `flock` while a process writes; local disk only
-//! <output>/_OWNER.json                         which pipeline may write below
+//! <state>/<pipeline>/log/<20 digits>.json   the log: contiguous from 0, never changed
+//! <state>/<pipeline>/seg/inputs-<20 digits>.<attempt>.seg   records of one admission
+//! <state>/<pipeline>/tmp/<20 digits>-…      staged files of one epoch; local disk only
+//! <state>/<pipeline>/lock                   held while a process writes; local disk only
+//! <output root>/_OWNER.json                 which pipeline may write below
 //! ```
 //!
 //! Nothing in a state prefix ends in `.parquet`, so that no reader takes it for data.

@@ -2,11 +2,11 @@
 //!
 //! What is reported as stored survives a loss of power: a file is synced before it is linked or
 //! renamed into place, and its folder, and each folder made for it, is synced afterwards
-//! (reliability §1.12). A reader never sees a part of a file. A failed sync is not tried again, for on
-//! Linux the next one may succeed although bytes were dropped.
+//! (reliability §1.12). A reader never sees a part of a file. A failed sync is not tried again, for
+//! on Linux the next one may succeed although bytes were dropped.
 //!
-//! Replacing is conditional only as far as this process can see: it relies on the pipeline's lock to
-//! keep other writers away.
+//! Replacing is conditional only as far as this process can see: it relies on the pipeline's lock
+//! to keep other writers away.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -14,7 +14,7 @@ use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -25,8 +25,8 @@ use crate::error::{Code, Error, Result};
 use crate::hash::{Sha256, Sha256Stream};
 use crate::time::{ProcessingTime, Span};
 
-/// A file modified this shortly before it is looked at may be modified again within the same tick of
-/// the file system's clock.
+/// A file modified this shortly before it is looked at may be modified again within the same tick
+/// of the file system's clock.
 const YOUNG_FOR: Span = Span::from_seconds(2);
 
 /// A folder as a store.
@@ -41,8 +41,8 @@ pub struct LocalStore {
 }
 
 impl LocalStore {
-    /// The store of everything below `root`, which is called `label` in messages. Files are staged in
-    /// `staging`, on the same file system. Neither folder need exist before the first write.
+    /// The store of everything below `root`, which is called `label` in messages. Files are staged
+    /// in `staging`, on the same file system. Neither folder need exist before the first write.
     #[must_use]
     pub fn new(
         root: impl Into<PathBuf>,
@@ -86,10 +86,9 @@ impl LocalStore {
     fn head_now(&self, key: &str) -> Result<Option<ObjectMeta>> {
         match fs::metadata(self.path(key)) {
             Ok(metadata) if metadata.is_file() => Ok(Some(self.meta(key, &metadata))),
-            Ok(_) => Err(Error::new(
-                Code::StoreFailed,
-                format!("{} is not a file", self.name_of(key)),
-            )),
+            Ok(_) => {
+                Err(Error::new(Code::StoreFailed, format!("{} is not a file", self.name_of(key))))
+            }
             Err(why) if is_absent(&why) => Ok(None),
             Err(why) => Err(self.failure("look at", key, &why)),
         }
@@ -123,8 +122,8 @@ impl LocalStore {
         Ok(found)
     }
 
-    /// What `item` is. A link is followed to a file inside the root and nowhere else: to follow it out
-    /// would read what nobody put there, to follow one to a folder may never end.
+    /// What `item` is. A link is followed to a file inside the root and nowhere else: to follow it
+    /// out would read what nobody put there, to follow one to a folder may never end.
     fn follow(&self, root: &Path, item: &fs::DirEntry, key: &str) -> Result<Option<Metadata>> {
         let failed = |why: &io::Error| self.failure("look at", key, why);
         let metadata = match item.metadata() {
@@ -160,8 +159,11 @@ impl LocalStore {
     fn read_ranges_now(&self, seen: &ObjectMeta, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let key = &seen.key;
         let changed = || {
-            Error::new(Code::InputChanged, format!("{} changed while it was read", self.name_of(key)))
-                .hint("run `highwater run` again: the new version is taken in by itself")
+            Error::new(
+                Code::InputChanged,
+                format!("{} changed while it was read", self.name_of(key)),
+            )
+            .hint("run `highwater run` again: the new version is taken in by itself")
         };
         let file = match File::open(self.path(key)) {
             Ok(file) => file,
@@ -252,6 +254,9 @@ impl LocalStore {
             }
             Err(why) => return Written::Refused(why),
         }
+        if let Err(why) = File::open(staged).and_then(|file| sync_file(&file)) {
+            return Written::Untrusted(self.failure("sync", key, &why));
+        }
         match fs::rename(staged, &target) {
             Ok(()) => match sync_folder(folder) {
                 Ok(()) => Written::Stored,
@@ -335,15 +340,14 @@ fn visible(name: &OsStr) -> Option<&str> {
     name.to_str().filter(|name| !name.starts_with(['_', '.']))
 }
 
-/// Another mark means other bytes. The inode is left out, so that a folder that was moved or restored
-/// with its times still holds the same versions.
+/// Another mark means other bytes. The inode is left out, so that a folder that was moved or
+/// restored with its times still holds the same versions.
 fn mark(metadata: &Metadata) -> String {
     format!("{}-{}.{:09}", metadata.len(), metadata.mtime(), metadata.mtime_nsec())
 }
 
 fn modified_at(metadata: &Metadata) -> ProcessingTime {
-    let nanos = metadata.modified().unwrap_or_else(|_| SystemTime::UNIX_EPOCH + Duration::ZERO);
-    since_epoch(nanos)
+    since_epoch(metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH))
 }
 
 /// Makes `folder` and what is missing above it, and syncs whatever got a new entry.

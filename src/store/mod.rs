@@ -1,7 +1,7 @@
 //! Bytes by key. A store knows nothing of windows, logs or Parquet.
 //!
-//! Conditional creation and conditional replacement are all the protocol needs of one; what a failed
-//! write means is told apart here, once, into [`Written`].
+//! Conditional creation and conditional replacement are all the protocol needs of one; what a
+//! failed write means is told apart here, once, into [`Written`].
 
 mod faulty;
 pub mod layout;
@@ -32,8 +32,8 @@ pub struct ObjectMeta {
     pub mark: String,
     /// When it was last written, by the store's clock.
     pub modified_at: ProcessingTime,
-    /// Whether it was written so shortly before it was looked at that a second write could carry the
-    /// same mark.
+    /// Whether it was written so shortly before it was looked at that a second write could carry
+    /// the same mark.
     pub is_young: bool,
 }
 
@@ -78,7 +78,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Creates the object at `key` with `bytes`, if there is none.
     async fn create(&self, key: &str, bytes: Bytes) -> Written;
 
-    /// Puts the file `staged` in place as the object at `key`, if that still has the mark `over`, or
-    /// does not exist if `over` is `None`. The staged file is gone afterwards if this succeeds.
+    /// Puts the file `staged` in place as the object at `key`, if that still has the mark `over`,
+    /// or does not exist if `over` is `None`. The staged file is gone afterwards if this succeeds.
     async fn publish(&self, key: &str, staged: &Path, over: Option<&str>) -> Written;
 }

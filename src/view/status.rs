@@ -1,10 +1,10 @@
 //! How a pipeline stands.
 
+use crate::id::RunId;
 use crate::plan::{Plan, closed_until};
 use crate::spec::PipelineSpec;
 use crate::state::{Reason, RowCounts, State};
 use crate::time::{EventTime, ProcessingTime, Span};
-use crate::id::RunId;
 
 /// How a pipeline stands, in one word: the worst that applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,8 +170,8 @@ fn notes(
         format!("no new window closes: {} {}", why.code(), why.message())
     });
     let requests = state.requests.iter().map(|(id, request)| {
-        format!("request {id} is not done: {:?} {} to {}", request.verb, request.start, request.end)
-            .to_lowercase()
+        let (from, to) = (spec.grid.local_instant(request.start), spec.grid.local_instant(request.end));
+        format!("request {id} is not done: {} {from} to {to}", request.verb.as_str())
     });
     failed.chain(refused).chain(held).chain(requests).collect()
 }

@@ -8,4 +8,6 @@
     reason = "a test that panics has failed, as it should"
 )]
 
+mod equal;
+mod support;
 mod tidy;

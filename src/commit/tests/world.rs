@@ -154,8 +154,8 @@ impl World {
             }
             Effect::Publish { staged, over, .. } => {
                 let found = self.objects.get(&staged.path).map(|(version, _)| version);
-                let holds = found == over.as_ref()
-                    || self.mutant == Some(Mutant::UnconditionalPublish);
+                let holds =
+                    found == over.as_ref() || self.mutant == Some(Mutant::UnconditionalPublish);
                 if holds {
                     self.writes += 1;
                     let version = ObjectVersion(format!("v{}", self.writes));

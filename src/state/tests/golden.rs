@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::log::{Log, claim, commit, encoded, failed, hour, hours, late, request, skip, watermark};
+use super::log::{
+    Log, claim, commit, encoded, failed, hour, hours, late, request, skip, watermark,
+};
 use crate::state::codec::{self, KINDS};
 use crate::state::*;
 
@@ -32,7 +34,7 @@ fn golden() -> Log {
     log.add(claim());
     log.add(Body::Shape(shape));
     log.add(Body::Query(query));
-    log.add(Body::Inputs(Inputs { refused, last_event_at, ..log.inputs(Vec::new()) }));
+    log.add(Body::Inputs(Inputs { last_event_at, refused, ..log.inputs(Vec::new()) }));
     let begin = log.begin(1, &[9, 10]);
     let mut end = commit(&begin);
     end.windows.truncate(1);

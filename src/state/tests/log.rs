@@ -76,6 +76,7 @@ pub(crate) fn late(n: i64) -> LateWindow {
 }
 
 /// A move of the watermark.
+#[expect(clippy::unnecessary_wraps, reason = "entries may have none")]
 pub(crate) fn watermark(from: i64, to: i64) -> Option<WatermarkMove> {
     Some(WatermarkMove { from: hour(from), to: hour(to) })
 }

@@ -1,0 +1,263 @@
+//! Timelines as text: what happened to a pipeline, line by line, and what would be done now.
+//!
+//! ```text
+//! file a 8 9 10x5      version of file `a` with a row in hours 8 and 9, and five in hour 10
+//! file s/a 8           the same in table `s`, once there is `sources t s`
+//! run                  everything that is due is committed
+//! crash 9 10           a run dies while it publishes the windows 9 and 10
+//! fail 9               window 9 is computed, and fails
+//! refuse 9             window 9 is found not to be computable
+//! skip 8 12            the windows from 8 to 12 are skipped
+//! backfill 3 6         windows are asked for; so does `reprocess`
+//! gone a               file `a` is not listed any more
+//! held                 a listed file cannot be read
+//! begin 8              `begin` of the configuration; so do `delay` (in hours) and `sources`
+//! ```
+//!
+//! Hours count from the start of 2026; a row lies in the middle of its hour.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use crate::ledger::{FileId, FileRecord, InputVersion, Ledger};
+use crate::plan::*;
+use crate::spec::{OnNullTime, PipelineSpec, SourceSpec};
+use crate::state::tests::log::{
+    Log, claim, commit, failed, hour, hour_of, request, skip, watermark,
+};
+use crate::state::{Body, Failed, Skip, Verb, WatermarkMove};
+use crate::time::{EventTime, ProcessingTime, Span};
+use crate::window::{WindowGrid, WindowSize};
+
+const HALF_AN_HOUR: Span = Span::from_seconds(1800);
+
+/// A pipeline with hourly windows, and all that became of it.
+#[derive(Clone, Debug)]
+pub(super) struct Story {
+    pub(super) spec: PipelineSpec,
+    pub(super) log: Log,
+    pub(super) ledger: Ledger,
+    missing: BTreeSet<FileId>,
+    is_held: bool,
+    batches: u128,
+}
+
+impl Story {
+    pub(super) fn new() -> Self {
+        Self {
+            spec: spec(),
+            log: Log::claimed(),
+            ledger: Ledger::default(),
+            missing: BTreeSet::new(),
+            is_held: false,
+            batches: 0,
+        }
+    }
+
+    /// The story told by `text`.
+    #[track_caller]
+    pub(super) fn tell(text: &str) -> Self {
+        let mut story = Self::new();
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+            story.happen(verb, &rest.split_whitespace().collect::<Vec<_>>());
+        }
+        story
+    }
+
+    fn happen(&mut self, verb: &str, words: &[&str]) {
+        let numbers: Vec<i64> = words.iter().filter_map(|word| word.parse().ok()).collect();
+        match (verb, numbers.as_slice()) {
+            ("file", _) => self.files(vec![file(words[0], &words[1..])]),
+            ("run", []) => self.run(),
+            ("crash", windows) => self.crash(windows),
+            ("fail", windows) => self.fail(windows),
+            ("refuse", windows) => {
+                let windows = windows.iter().map(|n| failed(*n)).collect();
+                self.log.add(Body::Failed(Failed { batch: None, windows }));
+            }
+            ("skip", [start, end]) => self.skip(*start, *end),
+            ("backfill", [start, end]) => self.request(Verb::Backfill, *start, *end),
+            ("reprocess", [start, end]) => self.request(Verb::Reprocess, *start, *end),
+            ("gone", []) => drop(self.missing.insert(file_id(words[0]))),
+            ("held", []) => self.is_held = true,
+            ("begin", [at]) => self.spec.begin = Some(hour(*at)),
+            ("delay", [hours]) => {
+                let seconds = u32::try_from(hours * 3600).unwrap();
+                for source in &mut self.spec.sources {
+                    source.watermark_delay = Span::from_seconds(seconds);
+                }
+            }
+            ("sources", []) => self.spec.sources = words.iter().map(|word| source(word)).collect(),
+            _ => panic!("nobody knows how to `{verb}` {words:?}"),
+        }
+    }
+
+    /// Admits these files with one entry, as a run does before it plans.
+    pub(super) fn files(&mut self, records: Vec<FileRecord>) {
+        let log = &mut self.log;
+        let segment = log.inputs(Vec::new()).segment;
+        let inputs = admission(&self.spec, &log.state, &self.ledger, &records, segment).unwrap();
+        let generation = inputs.generation;
+        log.add(Body::Inputs(inputs));
+        for record in records {
+            self.ledger.admit(record, generation);
+        }
+    }
+
+    pub(super) fn crash(&mut self, windows: &[i64]) {
+        self.batches += 1;
+        self.log.begin(self.batches, windows);
+        self.log.add(claim());
+    }
+
+    pub(super) fn fail(&mut self, windows: &[i64]) {
+        self.batches += 1;
+        self.log.fail(self.batches, windows);
+    }
+
+    pub(super) fn request(&mut self, verb: Verb, start: i64, end: i64) {
+        self.log.add(request(verb, start, end));
+    }
+
+    fn skip(&mut self, start: i64, end: i64) {
+        let at = self.log.state.watermark.filter(|at| *at == hour(start));
+        let watermark = at.and_then(|_| watermark(start, end));
+        self.log.add(Body::Skip(Skip { watermark, ..skip(start, end) }));
+    }
+
+    pub(super) fn plan(&self) -> Plan {
+        plan(&Facts {
+            spec: &self.spec,
+            state: &self.log.state,
+            ledger: &self.ledger,
+            missing: &self.missing,
+            is_held: self.is_held,
+        })
+    }
+
+    /// Commits what is due now, batch by batch, and ends the requests that are met.
+    pub(super) fn run(&mut self) {
+        let plan = self.plan();
+        for batch in batches(&plan, u64::MAX) {
+            let windows: Vec<_> =
+                batch.windows.iter().map(|due| hour_of(due.window.start())).collect();
+            self.batches += 1;
+            let begin = self.log.begin(self.batches, &windows);
+            let mut end = commit(&begin);
+            end.empty = batch.empty;
+            // As far as the fold lets it go.
+            let mut ahead = self.log.clone();
+            ahead.add(Body::Commit(end.clone()));
+            let from = ahead.state.watermark.or(plan.base).unwrap();
+            let to = ahead.state.contiguous_end(from);
+            end.watermark = (from < to).then_some(WatermarkMove { from, to });
+            self.log.add(Body::Commit(end));
+        }
+        for id in self.plan().met {
+            self.log.add(Body::RequestDone { id, cancelled: false });
+        }
+    }
+}
+
+/// What is due at the end of the story told by `text`.
+#[track_caller]
+pub(super) fn timeline(text: &str) -> String {
+    render(&Story::tell(text).plan())
+}
+
+/// A plan, one fact a line.
+pub(super) fn render(plan: &Plan) -> String {
+    let mut text = String::new();
+    for due in &plan.windows {
+        let (at, reason) = (name(due.window.start()), due.reason.as_str());
+        write!(text, "compute {at} {reason}, rows {}", due.rows).unwrap();
+        if due.late_files > 0 {
+            write!(text, ", late {} of {}", due.late_rows, due.late_files).unwrap();
+        }
+        text.push('\n');
+    }
+    for range in &plan.empty {
+        writeln!(text, "empty {}..{}", name(range.start), name(range.end)).unwrap();
+    }
+    for (due, error) in &plan.refused {
+        writeln!(text, "refuse {} {}", name(due.window.start()), error.code()).unwrap();
+    }
+    for window in &plan.open {
+        writeln!(text, "open {}", name(window.start())).unwrap();
+    }
+    for _ in &plan.met {
+        text.push_str("met\n");
+    }
+    text
+}
+
+fn name(at: EventTime) -> String {
+    if at == EventTime::FIRST { "FIRST".to_owned() } else { hour_of(at).to_string() }
+}
+
+fn file_id(name: &str) -> FileId {
+    let (table, key) = name.split_once('/').unwrap_or(("t", name));
+    FileId { table: table.to_owned(), key: key.to_owned() }
+}
+
+/// A version of a file, from its name and words like `9` and `10x5`.
+fn file(name: &str, hours: &[&str]) -> FileRecord {
+    let rows = hours.iter().map(|word| {
+        let (at, rows) = word.split_once('x').unwrap_or((word, "1"));
+        (at.parse().unwrap(), rows.parse().unwrap())
+    });
+    record(name, &rows.collect::<Vec<_>>())
+}
+
+/// A version of a file with so many rows in the middle of these hours, ascending.
+pub(super) fn record(name: &str, rows: &[(i64, u64)]) -> FileRecord {
+    let FileId { table, key } = file_id(name);
+    let middle = |(n, _): &(i64, u64)| hour(*n).plus(HALF_AN_HOUR).unwrap();
+    let total = rows.iter().map(|(_, rows)| rows).sum();
+    FileRecord {
+        table,
+        key,
+        version: InputVersion { size: 100 * total, mark: format!("{rows:?}"), sha256: None },
+        arrived_at: ProcessingTime::from_micros(0),
+        rows: total,
+        bytes_in_memory: 1000 * total,
+        event_range: rows.first().map(middle).zip(rows.last().map(middle)),
+        windows: rows.iter().map(|(n, rows)| (hour(*n), *rows)).collect(),
+        null_time: 0,
+        future: 0,
+        settles: false,
+    }
+}
+
+fn spec() -> PipelineSpec {
+    PipelineSpec {
+        name: Log::new().state.pipeline,
+        description: None,
+        owner: None,
+        enabled: true,
+        overdue_after: None,
+        grid: WindowGrid::new(WindowSize::Minutes(60), chrono_tz::Tz::UTC),
+        begin: None,
+        sources: vec![source("t")],
+        steps: Vec::new(),
+        outputs: Vec::new(),
+    }
+}
+
+fn source(table: &str) -> SourceSpec {
+    SourceSpec {
+        table: table.to_owned(),
+        path: "in".into(),
+        label: "in".to_owned(),
+        glob: glob::Pattern::default(),
+        hive_partitioning: false,
+        partition_columns: Vec::new(),
+        event_time: "at".to_owned(),
+        event_timezone: chrono_tz::Tz::UTC,
+        watermark_delay: Span::ZERO,
+        max_future: Span::ZERO,
+        on_null_time: OnNullTime::Fail,
+        max_windows_per_file: usize::MAX,
+    }
+}

@@ -1,0 +1,137 @@
+//! Batches of windows, one after another: announced, computed, committed, told.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+
+use super::worker::Worker;
+use crate::commit::{Batch, ComputedWindow};
+use crate::error::{Code, Error, Result};
+use crate::execute::Executor;
+use crate::id::{AttemptId, BatchId, Seq};
+use crate::plan::{BatchPlan, DueWindow, Plan, batches};
+use crate::publish::Compute;
+use crate::report::{Observer, PipelineReport, RunEvent};
+use crate::state::{BatchOutput, BatchWindow, FailedWindow};
+use crate::time::EventTime;
+
+impl Worker<'_> {
+    /// Carries out `plan`, batch by batch, until it is done or `stop` is set.
+    pub(super) async fn run_batches(
+        &mut self,
+        plan: &Plan,
+        stop: &AtomicBool,
+        observer: &dyn Observer,
+        report: &mut PipelineReport,
+    ) -> Result<()> {
+        let base = plan.base.unwrap_or(EventTime::FIRST);
+        for batch in batches(plan, self.project.engine.batch_bytes_max()) {
+            if stop.load(Ordering::SeqCst) {
+                break;
+            }
+            self.run_batch(batch, base, observer, report).await?;
+        }
+        Ok(())
+    }
+
+    async fn run_batch(
+        &mut self,
+        plan: BatchPlan,
+        base: EventTime,
+        observer: &dyn Observer,
+        report: &mut PipelineReport,
+    ) -> Result<()> {
+        let spec = self.session.spec;
+        let Some(prepared) = self.prepared.clone() else {
+            let text = format!("pipeline {} has windows to compute but no input file", spec.name);
+            return Err(Error::new(Code::SourceMissing, text));
+        };
+        let windows = plan.windows.iter().map(|due| self.begun(due)).collect::<Result<Vec<_>>>()?;
+        let starts: Vec<EventTime> = windows.iter().map(|window| window.start).collect();
+        let batch = Batch {
+            id: BatchId(self.project.clock.new_id()),
+            generation: self.state().generation,
+            query: self.state().query.as_ref().map_or(Seq(0), |(seq, _)| *seq),
+            windows,
+            empty: plan.empty,
+            base,
+        };
+        let executor = Executor {
+            spec,
+            engine: &self.project.engine,
+            prepared,
+            sources: &self.session.sources,
+            listed: &self.discovery.listed,
+            ledger: &self.ledger,
+            due: plan.windows.into_iter().map(|due| (due.window.start(), due)).collect(),
+            staging: self.project.staging(&spec.name),
+            epoch: self.state().epoch,
+        };
+        let seq = self.publisher.batch(batch, &executor).await?;
+        self.tell(&starts, seq, observer, report);
+        Ok(())
+    }
+
+    /// The window as the log will announce it.
+    fn begun(&self, due: &DueWindow) -> Result<BatchWindow> {
+        let (spec, state) = (self.session.spec, self.state());
+        let (start, end) = (due.window.start(), due.window.end());
+        let unnamed = || {
+            let label = spec.grid.label(due.window);
+            Error::new(Code::Bug, format!("window {label} of {} has no name left", spec.name))
+        };
+        let before: BTreeMap<&str, _> = state
+            .windows
+            .get(&start)
+            .iter()
+            .flat_map(|window| &window.committed.outputs)
+            .map(|output| (output.name.as_str(), output.sha256))
+            .collect();
+        let output = |output: &crate::spec::OutputSpec| {
+            let folder = output.path.render(&spec.grid, due.window).ok_or_else(unnamed)?;
+            Ok(BatchOutput {
+                name: output.name.clone(),
+                path: format!("{folder}/data.parquet"),
+                before: before.get(output.name.as_str()).copied(),
+                att: AttemptId(self.project.clock.new_id()),
+            })
+        };
+        Ok(BatchWindow {
+            start,
+            end,
+            rev: state.next_revision(start).ok_or_else(unnamed)?,
+            reason: due.reason,
+            outputs: spec.outputs.iter().map(output).collect::<Result<_>>()?,
+        })
+    }
+
+    /// Reports what became of the windows of a batch that ended with entry `seq`.
+    fn tell(
+        &self,
+        starts: &[EventTime],
+        seq: Seq,
+        observer: &dyn Observer,
+        report: &mut PipelineReport,
+    ) {
+        let (spec, state) = (self.session.spec, self.state());
+        for start in starts {
+            let committed = state.windows.get(start).filter(|window| window.seq == seq);
+            if let Some(window) = committed {
+                report.windows_done = report.windows_done.saturating_add(1);
+                report.rows = report.rows.plus(window.committed.rows);
+                observer.on(RunEvent::Committed { spec, window: &window.committed, seq });
+            } else if let Some(failed) = state.failed.get(start) {
+                report.failures.push(failed.clone());
+                observer.on(RunEvent::Failed { spec, window: failed });
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Compute for Executor<'_> {
+    async fn compute(&self, batch: &Batch) -> Vec<Result<ComputedWindow, FailedWindow>> {
+        Executor::compute(self, batch).await
+    }
+}

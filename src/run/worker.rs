@@ -1,0 +1,276 @@
+//! The holder of the lease at work: claim, describe, admit, ask, plan, batches, release.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::drive::{Asked, skippable};
+use super::owner::claim_outputs;
+use super::project::{Opened, Project, Session, shape_of};
+use crate::error::{Code, Error, Result};
+use crate::execute::Prepared;
+use crate::id::{RequestId, Seq};
+use crate::ledger::{FileRecord, Ledger};
+use crate::log::{StateLog, sweep_staging, write_segment};
+use crate::plan::{Facts, Plan, admission, admissions, plan};
+use crate::publish::Publisher;
+use crate::report::{Observer, PipelineReport, RunEvent};
+use crate::source::{Discovery, discover};
+use crate::spec::PipelineSpec;
+use crate::state::{
+    Body, ClaimReason, Failed, FailedWindow, Query, QueryStep, RowCounts, Skip, State, TimeRange,
+};
+use crate::store::make_folders;
+use crate::time::EventTime;
+use crate::window::WindowSet;
+
+/// The holder of the lease at work.
+pub(super) struct Worker<'a> {
+    pub(super) project: &'a Project,
+    pub(super) session: &'a Session<'a>,
+    pub(super) publisher: Publisher,
+    pub(super) log: StateLog,
+    pub(super) ledger: Ledger,
+    pub(super) discovery: Discovery,
+    pub(super) prepared: Option<Arc<Prepared>>,
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(
+        project: &'a Project,
+        session: &'a Session<'a>,
+        opened: Opened,
+        state: State,
+        discovery: Discovery,
+        prepared: Option<Arc<Prepared>>,
+    ) -> Self {
+        let outputs = project.outputs(&session.spec.name);
+        let identity = project.identity.clone();
+        let publisher = Publisher::new(opened.log.clone(), outputs, project.clock, identity, state);
+        let (log, ledger) = (opened.log, opened.ledger);
+        Self { project, session, publisher, log, ledger, discovery, prepared }
+    }
+
+    pub(super) fn state(&self) -> &State {
+        self.publisher.state()
+    }
+
+    pub(super) async fn work(
+        &mut self,
+        asked: &Asked,
+        stop: &AtomicBool,
+        observer: &dyn Observer,
+        report: &mut PipelineReport,
+    ) -> Result<()> {
+        let first = self.state().head.seq.next().unwrap_or(Seq(0));
+        self.claim().await?;
+        let worked = self.work_claimed(asked, stop, observer, report).await;
+        // An error that leaves the log in order leaves it released too; after any other, the next
+        // run takes over.
+        if worked.is_ok() || self.publisher.is_idle() {
+            let last = self.publisher.append(Body::Release).await?;
+            report.entries = Some((first, last));
+        }
+        report.see(self.session.spec, self.state(), &self.plan());
+        worked
+    }
+
+    async fn work_claimed(
+        &mut self,
+        asked: &Asked,
+        stop: &AtomicBool,
+        observer: &dyn Observer,
+        report: &mut PipelineReport,
+    ) -> Result<()> {
+        claim_outputs(
+            self.session.spec,
+            self.state(),
+            self.project.outputs(&self.session.spec.name).as_ref(),
+        )
+        .await?;
+        self.describe().await?;
+        self.admit(report).await?;
+        self.ask(asked, report).await?;
+        if matches!(asked, Asked::Skip(..) | Asked::Cancel(_)) {
+            // Whoever asks for less work does not ask for what else is due.
+            return Ok(());
+        }
+        let mut plan = self.plan();
+        observer.on(RunEvent::Planned { spec: self.session.spec, plan: &plan });
+        self.run_batches(&plan, stop, observer, report).await?;
+        if report.failures.iter().any(|failed| failed.code == Code::InputChanged.to_string()) {
+            // An input changed under our hands: look once more, and no more than once.
+            report.failures.retain(|failed| failed.code != Code::InputChanged.to_string());
+            self.discovery =
+                discover(self.session.spec, &self.session.sources, &self.ledger).await?;
+            self.admit(report).await?;
+            plan = self.plan();
+            self.run_batches(&plan, stop, observer, report).await?;
+        }
+        self.refuse(&plan, observer, report).await?;
+        let unreadable = self.discovery.unreadable.drain(..).map(|why| {
+            why.note("no new window closes until it can be read; committed windows stand")
+        });
+        report.errors.extend(unreadable);
+        for id in self.plan().met {
+            self.publisher.append(Body::RequestDone { id, cancelled: false }).await?;
+        }
+        Ok(())
+    }
+
+    async fn claim(&mut self) -> Result<()> {
+        let state = self.state();
+        let body = match state.holder {
+            None => Body::Claim { takes: None, reason: ClaimReason::Released },
+            Some(_) => Body::Claim { takes: Some(state.epoch), reason: ClaimReason::Flock },
+        };
+        self.publisher.append(body).await?;
+        let staging = self.project.staging(&self.session.spec.name);
+        make_folders(&staging).map_err(|why| {
+            Error::new(Code::StoreFailed, format!("cannot make {}: {why}", staging.display()))
+        })?;
+        sweep_staging(&staging, self.state().epoch);
+        Ok(())
+    }
+
+    /// Logs the shape once, and the query whenever it is another than the last one logged.
+    async fn describe(&mut self) -> Result<()> {
+        let spec = self.session.spec;
+        if self.state().shape.is_none() {
+            self.publisher.append(Body::Shape(shape_of(spec))).await?;
+        }
+        let query = query_of(spec);
+        if self.state().query.as_ref().is_none_or(|(_, known)| *known != query) {
+            self.publisher.append(Body::Query(query)).await?;
+        }
+        Ok(())
+    }
+
+    /// Admits what was discovered, if anything of it is news.
+    async fn admit(&mut self, report: &mut PipelineReport) -> Result<()> {
+        if !self.discovery.has_news() {
+            return Ok(());
+        }
+        for records in admissions(std::mem::take(&mut self.discovery.records)) {
+            self.admit_some(records, report).await?;
+        }
+        Ok(())
+    }
+
+    async fn admit_some(
+        &mut self,
+        records: Vec<FileRecord>,
+        report: &mut PipelineReport,
+    ) -> Result<()> {
+        let spec = self.session.spec;
+        let full = || Error::new(Code::Bug, "the ledger has no generation left");
+        let generation = self.state().generation.next().ok_or_else(full)?;
+        let store = self.log.store().clone();
+        let segment =
+            write_segment(store.as_ref(), generation, &records, &self.project.clock).await?;
+        crate::crashpoint::pass("segment.after");
+        let inputs =
+            admission(spec, self.state(), &self.ledger, &records, segment).ok_or_else(full)?;
+        report.rows = report.rows.plus(inputs.refused).plus(before_begin(spec, &records));
+        self.publisher.append(Body::Inputs(inputs)).await?;
+        for record in records {
+            self.ledger.admit(record, generation);
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, asked: &Asked, report: &mut PipelineReport) -> Result<()> {
+        match asked {
+            Asked::Run => {}
+            Asked::Request(request) => {
+                let seq = self.publisher.append(Body::Request(request.clone())).await?;
+                report.request = Some(RequestId(seq));
+            }
+            Asked::Skip(range, why) => self.skip(*range, why, report).await?,
+            Asked::Cancel(id) => {
+                if !self.state().requests.contains_key(id) {
+                    let name = &self.session.spec.name;
+                    let text = format!("pipeline {name} has no pending request {id}");
+                    return Err(Error::new(Code::Usage, text));
+                }
+                self.publisher.append(Body::RequestDone { id: *id, cancelled: true }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits the closed windows of `range` that were not computed as skipped.
+    async fn skip(
+        &mut self,
+        range: TimeRange,
+        why: &str,
+        report: &mut PipelineReport,
+    ) -> Result<()> {
+        let spec = self.session.spec;
+        let windows = skippable(spec, self.state(), range)?;
+        let mut skipped = WindowSet::default();
+        for window in &windows {
+            skipped.insert(window.start(), window.end());
+        }
+        report.windows_skipped = u64::try_from(windows.len()).unwrap_or(u64::MAX);
+        let base = spec.begin.unwrap_or(EventTime::FIRST);
+        for (start, end) in skipped.ranges() {
+            let watermark = self.state().watermark_after([(start, end)], base);
+            let range = TimeRange { start, end };
+            let skip = Skip { range, why: why.to_owned(), watermark };
+            self.publisher.append(Body::Skip(skip)).await?;
+        }
+        Ok(())
+    }
+
+    fn plan(&self) -> Plan {
+        plan(&Facts {
+            spec: self.session.spec,
+            state: self.state(),
+            ledger: &self.ledger,
+            missing: &self.discovery.missing,
+            is_held: !self.discovery.unreadable.is_empty(),
+        })
+    }
+
+    /// Logs the windows that are due but cannot be computed, unless the log says so already.
+    async fn refuse(
+        &mut self,
+        plan: &Plan,
+        observer: &dyn Observer,
+        report: &mut PipelineReport,
+    ) -> Result<()> {
+        let mut news = Vec::new();
+        for (due, why) in &plan.refused {
+            let failed = FailedWindow {
+                start: due.window.start(),
+                end: due.window.end(),
+                code: why.code().to_string(),
+                message: why.message().to_owned(),
+            };
+            if self.state().failed.get(&failed.start) != Some(&failed) {
+                news.push(failed.clone());
+            }
+            observer.on(RunEvent::Failed { spec: self.session.spec, window: &failed });
+            report.failures.push(failed);
+        }
+        if !news.is_empty() {
+            self.publisher.append(Body::Failed(Failed { batch: None, windows: news })).await?;
+        }
+        Ok(())
+    }
+}
+
+/// How many rows of newly admitted files lie before the pipeline's begin.
+fn before_begin(spec: &PipelineSpec, records: &[FileRecord]) -> RowCounts {
+    let news = records.iter().filter(|record| !record.settles);
+    let windows = news.flat_map(|record| &record.windows);
+    let early = windows.filter(|(start, _)| spec.begin.is_some_and(|begin| *start < begin));
+    let before_begin = early.fold(0, |sum: u64, (_, rows)| sum.saturating_add(*rows));
+    RowCounts { before_begin, ..RowCounts::default() }
+}
+
+fn query_of(spec: &PipelineSpec) -> Query {
+    let step =
+        |step: &crate::spec::StepSpec| QueryStep { name: step.name.clone(), sql: step.sql.clone() };
+    Query { steps: spec.steps.iter().map(step).collect() }
+}

@@ -1,0 +1,106 @@
+//! The document of `history`.
+
+use serde::Serialize;
+
+use super::ErrorDoc;
+use crate::hash::Sha256;
+use crate::id::{PipelineName, Revision, RunId, Seq};
+use crate::state::{CommittedOutput, CommittedWindow, FailedWindow, Reason, RowCounts};
+use crate::time::{EventTime, ProcessingTime};
+
+/// What `history` says.
+#[derive(Debug, Serialize)]
+pub struct HistoryDoc {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// The pipeline.
+    pub pipeline: PipelineName,
+    /// Its commits, newest first.
+    pub commits: Vec<CommitDoc>,
+    /// Windows that were committed as skipped, newest first.
+    pub skips: Vec<SkipDoc>,
+    /// What went wrong.
+    pub errors: Vec<ErrorDoc>,
+}
+
+/// One commit.
+#[derive(Debug, Serialize)]
+pub struct CommitDoc {
+    /// Its place in the log.
+    pub seq: Seq,
+    /// When, by its writer's clock.
+    pub at: ProcessingTime,
+    /// The run that made it.
+    pub run_id: RunId,
+    /// The windows it published.
+    pub windows: Vec<CommitWindowDoc>,
+    /// The windows it named as failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<FailedWindow>,
+}
+
+/// Windows that were committed without being computed.
+#[derive(Debug, Serialize)]
+pub struct SkipDoc {
+    /// Its place in the log.
+    pub seq: Seq,
+    /// When, by its writer's clock.
+    pub at: ProcessingTime,
+    /// The run that made it.
+    pub run_id: RunId,
+    /// The first window's start.
+    pub start: EventTime,
+    /// The last window's end.
+    pub end: EventTime,
+    /// Why, in the operator's words.
+    pub why: String,
+}
+
+/// One window of a commit.
+#[derive(Debug, Serialize)]
+pub struct CommitWindowDoc {
+    /// Its start.
+    pub start: EventTime,
+    /// Its end.
+    pub end: EventTime,
+    /// How often it had been published then.
+    pub revision: Revision,
+    /// Why it was computed.
+    pub reason: Reason,
+    /// What became of its rows.
+    pub rows: RowCounts,
+    /// Its objects.
+    pub outputs: Vec<OutputDoc>,
+}
+
+/// A published object.
+#[derive(Debug, Serialize)]
+pub struct OutputDoc {
+    /// Its key.
+    pub path: String,
+    /// Its rows.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// The hash of its bytes.
+    pub sha256: Sha256,
+}
+
+/// The document form of a committed window.
+#[must_use]
+pub fn committed(window: &CommittedWindow) -> CommitWindowDoc {
+    let output = |output: &CommittedOutput| OutputDoc {
+        path: output.path.clone(),
+        rows: output.rows,
+        bytes: output.bytes,
+        sha256: output.sha256,
+    };
+    CommitWindowDoc {
+        start: window.start,
+        end: window.end,
+        revision: window.rev,
+        reason: window.reason,
+        rows: window.rows,
+        outputs: window.outputs.iter().map(output).collect(),
+    }
+}

@@ -1,0 +1,135 @@
+//! The document of `plan`.
+
+use serde::Serialize;
+
+use super::ErrorDoc;
+use crate::error::Error;
+use crate::id::PipelineName;
+use crate::plan::{DueWindow, Plan};
+use crate::spec::PipelineSpec;
+use crate::state::{FailedWindow, Reason, State, TimeRange};
+use crate::time::EventTime;
+use crate::view::text::objects;
+use crate::window::Window;
+
+/// What `plan` says.
+#[derive(Debug, Serialize)]
+pub struct PlanDoc {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// The project's name.
+    pub project: String,
+    /// Its pipelines.
+    pub pipelines: Vec<PlanPipelineDoc>,
+    /// What went wrong.
+    pub errors: Vec<ErrorDoc>,
+}
+
+/// What is due in one pipeline.
+#[derive(Debug, Serialize)]
+pub struct PlanPipelineDoc {
+    /// Its name.
+    pub pipeline: PipelineName,
+    /// Its watermark.
+    pub watermark: Option<EventTime>,
+    /// The windows to compute, in the order of work.
+    pub windows: Vec<DueDoc>,
+    /// Windows that are due and cannot be computed.
+    pub refused: Vec<FailedWindow>,
+    /// Stretches of closed windows without a row.
+    pub empty: Vec<TimeRange>,
+    /// Windows with rows that are not closed.
+    pub open: Vec<TimeRange>,
+    /// Rows later than the allowed lateness.
+    pub expired_rows: u64,
+    /// Rows before the pipeline's begin that no backfill has computed.
+    pub before_begin_rows: u64,
+}
+
+/// A window that is due.
+#[derive(Debug, Serialize)]
+pub struct DueDoc {
+    /// Its start.
+    pub start: EventTime,
+    /// Its end.
+    pub end: EventTime,
+    /// Its start in the pipeline's zone.
+    pub local: String,
+    /// Why it is due.
+    pub reason: Reason,
+    /// Files with rows of it.
+    pub files: usize,
+    /// Its rows.
+    pub rows: u64,
+    /// Its share of their bytes.
+    pub bytes: u64,
+    /// Rows that came since its last commit.
+    pub late_rows: u64,
+    /// The objects it would publish.
+    pub outputs: Vec<String>,
+}
+
+/// The document form of a pipeline's plan.
+#[must_use]
+pub fn plan(
+    spec: &PipelineSpec,
+    state: &State,
+    plan: &Plan,
+    before_begin_rows: u64,
+) -> PlanPipelineDoc {
+    let due = |due: &DueWindow| DueDoc {
+        start: due.window.start(),
+        end: due.window.end(),
+        local: spec.grid.local(due.window),
+        reason: due.reason,
+        files: due.inputs.len(),
+        rows: due.rows,
+        bytes: due.bytes,
+        late_rows: due.late_rows,
+        outputs: objects(spec, due.window),
+    };
+    let refused = |(due, why): &(DueWindow, Error)| FailedWindow {
+        start: due.window.start(),
+        end: due.window.end(),
+        code: why.code().to_string(),
+        message: why.message().to_owned(),
+    };
+    PlanPipelineDoc {
+        pipeline: spec.name.clone(),
+        watermark: state.watermark,
+        windows: plan.windows.iter().map(due).collect(),
+        refused: plan.refused.iter().map(refused).collect(),
+        empty: plan.empty.clone(),
+        open: plan.open.iter().map(range).collect(),
+        expired_rows: 0,
+        before_begin_rows,
+    }
+}
+
+fn range(window: &Window) -> TimeRange {
+    TimeRange { start: window.start(), end: window.end() }
+}
+
+/// What `skip --dry-run` says.
+#[derive(Debug, Serialize)]
+pub struct SkipPlanDoc {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// The pipeline.
+    pub pipeline: PipelineName,
+    /// The windows that would be committed as skipped.
+    pub skip: Vec<TimeRange>,
+    /// What went wrong.
+    pub errors: Vec<ErrorDoc>,
+}
+
+/// The document form of the windows that `skip` would commit.
+#[must_use]
+pub fn skip(spec: &PipelineSpec, windows: &[Window]) -> SkipPlanDoc {
+    SkipPlanDoc {
+        schema: super::SCHEMA,
+        pipeline: spec.name.clone(),
+        skip: windows.iter().map(range).collect(),
+        errors: Vec::new(),
+    }
+}

@@ -1,0 +1,50 @@
+//! The document of `requests`.
+
+use serde::Serialize;
+
+use super::ErrorDoc;
+use crate::id::{PipelineName, RequestId};
+use crate::state::{Request, Verb};
+use crate::time::EventTime;
+
+/// What `requests` says.
+#[derive(Debug, Serialize)]
+pub struct RequestsDoc {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// Requests that are not done.
+    pub requests: Vec<RequestDoc>,
+    /// What went wrong.
+    pub errors: Vec<ErrorDoc>,
+}
+
+/// One request.
+#[derive(Debug, Serialize)]
+pub struct RequestDoc {
+    /// The pipeline.
+    pub pipeline: PipelineName,
+    /// Its id, as `requests --cancel` takes it.
+    pub id: String,
+    /// `backfill` or `reprocess`.
+    pub verb: Verb,
+    /// Windows that start at or after this.
+    pub start: EventTime,
+    /// Windows that start before this.
+    pub end: EventTime,
+    /// Why, in the operator's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// The document form of a request.
+#[must_use]
+pub fn request(pipeline: &PipelineName, id: RequestId, request: &Request) -> RequestDoc {
+    RequestDoc {
+        pipeline: pipeline.clone(),
+        id: id.to_string(),
+        verb: request.verb,
+        start: request.start,
+        end: request.end,
+        why: request.why.clone(),
+    }
+}

@@ -1,0 +1,70 @@
+//! The document of the commands that compute: `run`, `backfill`, `reprocess`, `skip`.
+
+use serde::Serialize;
+
+use super::ErrorDoc;
+use crate::id::{PipelineName, RunId};
+use crate::report::PipelineReport;
+use crate::state::{FailedWindow, RowCounts};
+use crate::time::EventTime;
+
+/// What `run`, `backfill`, `reprocess` and `skip` say.
+#[derive(Debug, Serialize)]
+pub struct RunDoc {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// The run.
+    pub run_id: RunId,
+    /// The exit code.
+    pub exit_code: u8,
+    /// What was done to each pipeline.
+    pub pipelines: Vec<RunPipelineDoc>,
+    /// What went wrong.
+    pub errors: Vec<ErrorDoc>,
+}
+
+/// What a run did to one pipeline.
+#[derive(Debug, Serialize)]
+pub struct RunPipelineDoc {
+    /// Its name.
+    pub pipeline: PipelineName,
+    /// Its watermark now.
+    pub watermark: Option<EventTime>,
+    /// Windows that were published.
+    pub windows_done: u64,
+    /// Windows that failed or were refused.
+    pub windows_failed: usize,
+    /// Windows that were as they are published already.
+    pub windows_unchanged: u64,
+    /// Windows that were committed as skipped.
+    pub windows_skipped: u64,
+    /// What became of rows.
+    pub rows: RowCounts,
+    /// Bytes of Parquet read.
+    pub bytes_read: u64,
+    /// How long it took, in milliseconds.
+    pub duration_ms: i64,
+    /// The windows that failed.
+    pub failures: Vec<FailedWindow>,
+    /// The request that was recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+}
+
+/// The document form of a report.
+#[must_use]
+pub fn run(report: &PipelineReport) -> RunPipelineDoc {
+    RunPipelineDoc {
+        pipeline: report.pipeline.clone(),
+        watermark: report.watermark,
+        windows_done: report.windows_done,
+        windows_failed: report.failures.len(),
+        windows_unchanged: report.windows_unchanged,
+        windows_skipped: report.windows_skipped,
+        rows: report.rows,
+        bytes_read: report.bytes_read,
+        duration_ms: report.took.micros().div_euclid(1_000),
+        failures: report.failures.clone(),
+        request: report.request.map(|id| id.to_string()),
+    }
+}

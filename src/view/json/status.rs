@@ -1,0 +1,87 @@
+//! The document of `status`.
+
+use serde::Serialize;
+
+use super::ErrorDoc;
+use crate::id::{PipelineName, RunId};
+use crate::state::RowCounts;
+use crate::time::{EventTime, ProcessingTime, Span};
+use crate::view::{StatusView, WindowCounts};
+
+/// What `status` says.
+#[derive(Debug, Serialize)]
+pub struct StatusDoc {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// The project's name.
+    pub project: String,
+    /// Its pipelines.
+    pub pipelines: Vec<StatusPipelineDoc>,
+    /// What went wrong.
+    pub errors: Vec<ErrorDoc>,
+}
+
+/// How one pipeline stands.
+#[derive(Debug, Serialize)]
+pub struct StatusPipelineDoc {
+    /// Its name.
+    pub pipeline: PipelineName,
+    /// `disabled`, `new`, `failed`, `held`, `overdue`, `pending` or `ok`.
+    pub state: &'static str,
+    /// Its watermark.
+    pub watermark: Option<EventTime>,
+    /// How far that lies behind now.
+    pub lag_seconds: Option<i64>,
+    /// Its windows.
+    pub windows: WindowsDoc,
+    /// Rows of all committed windows and admissions.
+    pub rows: RowCounts,
+    /// The last run that wrote.
+    pub last_run: Option<LastRunDoc>,
+    /// What stands in the way.
+    pub notes: Vec<String>,
+}
+
+/// How many windows are how.
+#[derive(Debug, Serialize)]
+pub struct WindowsDoc {
+    /// Computed and committed.
+    pub committed: u64,
+    /// Committed without a row.
+    pub empty: u64,
+    /// Committed as skipped.
+    pub skipped: u64,
+    /// With rows, and not closed yet.
+    pub open: u64,
+    /// Due and never committed.
+    pub pending: u64,
+    /// Committed, and due again.
+    pub stale: u64,
+    /// Failed the last time they were computed.
+    pub failed: u64,
+}
+
+/// The last run that wrote.
+#[derive(Debug, Serialize)]
+pub struct LastRunDoc {
+    /// Its id.
+    pub run_id: RunId,
+    /// When it wrote last.
+    pub at: ProcessingTime,
+}
+
+/// The document form of a status.
+#[must_use]
+pub fn status(pipeline: &PipelineName, view: &StatusView) -> StatusPipelineDoc {
+    let WindowCounts { committed, empty, skipped, open, pending, stale, failed } = view.windows;
+    StatusPipelineDoc {
+        pipeline: pipeline.clone(),
+        state: view.state.as_str(),
+        watermark: view.watermark,
+        lag_seconds: view.lag.map(Span::seconds),
+        windows: WindowsDoc { committed, empty, skipped, open, pending, stale, failed },
+        rows: view.rows,
+        last_run: view.last_run.map(|(run_id, at)| LastRunDoc { run_id, at }),
+        notes: view.notes.clone(),
+    }
+}

@@ -1,0 +1,111 @@
+//! What a run does and did, as text.
+
+use std::fmt::Write;
+
+use super::{counted, grouped, instant, instant_after, label, number, sign};
+use crate::report::PipelineReport;
+use crate::spec::PipelineSpec;
+use crate::state::{CommittedWindow, FailedWindow};
+
+/// One committed window of a run.
+#[must_use]
+pub fn committed(spec: &PipelineSpec, window: &CommittedWindow) -> String {
+    let label = label(spec, window.start, window.end);
+    let late = match window.rows.late {
+        0 => String::new(),
+        late => format!("    {} late", grouped(late)),
+    };
+    let (input, out) = (grouped(window.rows.input), grouped(window.rows.out));
+    format!("{} {label}    {input} → {out} rows{late}", sign(window.reason, window.rev.0))
+}
+
+/// One window of a run that failed.
+#[must_use]
+pub fn failed(spec: &PipelineSpec, window: &FailedWindow) -> String {
+    let label = label(spec, window.start, window.end);
+    format!("✗ {label}    {} {}", window.code, window.message)
+}
+
+/// What a run did to one pipeline.
+#[must_use]
+pub fn run(spec: &PipelineSpec, report: &PipelineReport) -> String {
+    if report.is_idle() {
+        return idle(spec, report);
+    }
+    let is_well = report.failures.is_empty() && report.errors.is_empty();
+    let mut text = match report.entries {
+        None if report.failures.is_empty() => return untouched(spec, report),
+        _ => done(spec, report, if is_well { '✓' } else { '✗' }),
+    };
+    let watermark = match (report.watermark_before, report.watermark) {
+        (before, now) if before == now => format!("{}, as before", instant(spec, now)),
+        (before, now) => format!("{} → {}", instant(spec, before), instant(spec, now)),
+    };
+    let entries = report.entries.map(|(first, last)| format!("    log entries {first}–{last}"));
+    let _ = writeln!(text, "  watermark {watermark}{}", entries.unwrap_or_default());
+    if !report.failures.is_empty() {
+        text.push_str("  failed windows keep the output they had and stay due: mend the cause, ");
+        text.push_str("then `highwater run`\n");
+    }
+    if let (Some(id), false) = (report.request, is_well) {
+        let _ = writeln!(text, "  request {id} stays open until it is done: see `requests`");
+    }
+    text
+}
+
+fn idle(spec: &PipelineSpec, report: &PipelineReport) -> String {
+    let name = &spec.name;
+    if report.files == 0 {
+        return format!("✓ {name}    nothing to do: no file matches `path` and `glob` yet\n");
+    }
+    let watermark = match report.watermark {
+        Some(at) => format!("watermark {}", instant(spec, Some(at))),
+        None => "no watermark yet".to_owned(),
+    };
+    let closes = report.next_close.map(|at| {
+        format!("; next closes {}", instant_after(spec, report.watermark, at))
+    });
+    format!("✓ {name}    nothing to do ({watermark}{})\n", closes.unwrap_or_default())
+}
+
+/// The pipeline of which the errors above say all there is to say.
+fn untouched(spec: &PipelineSpec, report: &PipelineReport) -> String {
+    let name = &spec.name;
+    match report.watermark {
+        Some(at) => {
+            let at = instant(spec, Some(at));
+            format!("✗ {name}    nothing was computed; outputs stand, watermark {at}\n")
+        }
+        None => format!("✗ {name}    nothing was computed\n"),
+    }
+}
+
+fn done(spec: &PipelineSpec, report: &PipelineReport, mark: char) -> String {
+    let rows = report.rows;
+    let mut parts = vec![counted(report.windows_done, "window")];
+    for (count, what) in [
+        (number(report.failures.len()), "failed"),
+        (report.windows_skipped, "skipped"),
+        (report.windows_unchanged, "unchanged"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{} {what}", grouped(count)));
+        }
+    }
+    if report.windows_done > 0 {
+        parts.push(format!("{} rows in", grouped(rows.input)));
+        parts.push(format!("{} out", grouped(rows.out)));
+    }
+    for (count, what) in [
+        (rows.late, "late"),
+        (rows.null_time, "without a time"),
+        (rows.future, "in the future"),
+        (rows.before_begin, "before begin"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{} {what}", grouped(count)));
+        }
+    }
+    parts.push(report.took.to_string());
+    format!("{mark} {}    {}\n", spec.name, parts.join("    "))
+}

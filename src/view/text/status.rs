@@ -1,0 +1,97 @@
+//! How pipelines stand, as text.
+
+use std::fmt::Write;
+
+use super::{ago, counted, grouped, instant, lag, lines, right, table};
+use crate::id::RequestId;
+use crate::spec::PipelineSpec;
+use crate::state::Request;
+use crate::time::ProcessingTime;
+use crate::view::StatusView;
+
+/// All pipelines and how they stand. `more` counts what is done too.
+#[must_use]
+pub fn status(rows: &[(&PipelineSpec, StatusView)], more: bool, now: ProcessingTime) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut table = table(&[
+        "PIPELINE", "STATE", "WATERMARK", "LAG", "OPEN", "PENDING", "STALE", "FAILED", "LAST RUN",
+    ]);
+    right(&mut table, 3..=7);
+    for (spec, view) in rows {
+        let windows = view.windows;
+        table.add_row([
+            spec.name.to_string(),
+            view.state.as_str().to_owned(),
+            instant(spec, view.watermark),
+            view.lag.map_or_else(|| "–".to_owned(), lag),
+            grouped(windows.open),
+            grouped(windows.pending),
+            grouped(windows.stale),
+            grouped(windows.failed),
+            view.last_run.map_or_else(|| "never".to_owned(), |(_, at)| ago(now, at)),
+        ]);
+    }
+    let mut text = lines(&table);
+    for (spec, view) in rows {
+        let mut notes = view.notes.clone();
+        if more {
+            notes.push(done(spec, view));
+        }
+        if !notes.is_empty() {
+            text.push('\n');
+        }
+        for note in notes {
+            let _ = writeln!(text, "{}  {note}", spec.name);
+        }
+    }
+    text
+}
+
+fn done(spec: &PipelineSpec, view: &StatusView) -> String {
+    let windows = view.windows;
+    let committed = counted(windows.committed, "window");
+    let (empty, skipped) = (grouped(windows.empty), grouped(windows.skipped));
+    let (input, out) = (counted(view.rows.input, "row"), grouped(view.rows.out));
+    let mut text = format!(
+        "{committed} computed, {empty} empty, {skipped} skipped; {input} in, {out} out"
+    );
+    if let Some(at) = view.next_close {
+        let _ = write!(text, "; next closes {}", instant(spec, Some(at)));
+    }
+    text
+}
+
+/// A request that is not done.
+#[derive(Debug)]
+pub struct RequestLine<'a> {
+    /// The pipeline.
+    pub spec: &'a PipelineSpec,
+    /// Its id.
+    pub id: RequestId,
+    /// What it asks for.
+    pub request: Request,
+}
+
+/// Requests that are not done.
+#[must_use]
+pub fn requests(requests: &[RequestLine<'_>]) -> String {
+    if requests.is_empty() {
+        return "no requests are waiting\n".to_owned();
+    }
+    let mut table = table(&["PIPELINE", "REQUEST", "WHAT", "FROM", "TO", "WHY"]);
+    for RequestLine { spec, id, request } in requests {
+        table.add_row([
+            spec.name.to_string(),
+            id.to_string(),
+            request.verb.as_str().to_owned(),
+            instant(spec, Some(request.start)),
+            instant(spec, Some(request.end)),
+            request.why.clone().unwrap_or_default(),
+        ]);
+    }
+    let table = lines(&table);
+    format!("{table}\n`highwater run` finishes them; `requests PIPELINE --cancel ID` withdraws one\n")
+}
+

@@ -1,0 +1,41 @@
+//! What `verify` found, as text.
+
+use std::fmt::Write;
+
+use super::{counted, grouped, lines, number, table};
+use crate::report::Verified;
+
+/// What `verify` found; `is_whole` if everything could be looked at.
+#[must_use]
+pub fn verify(found: &Verified, is_whole: bool) -> String {
+    let mut text = String::new();
+    if !found.problems.is_empty() {
+        let mut table = table(&["PIPELINE", "WINDOW", "KIND", "OBJECT"]);
+        for problem in &found.problems {
+            table.add_row([
+                problem.pipeline.to_string(),
+                problem.window.map_or_else(|| "–".to_owned(), |(start, _)| start.to_string()),
+                problem.kind.as_str().to_owned(),
+                format!("{}: {}", problem.path, problem.message),
+            ]);
+        }
+        text.push_str(&lines(&table));
+        text.push('\n');
+    }
+    let (windows, objects) = (counted(found.windows, "window"), counted(found.objects, "object"));
+    let entries = match found.entries {
+        1 => "1 log entry".to_owned(),
+        count => format!("{} log entries", grouped(count)),
+    };
+    let verdict = match found.problems.len() {
+        0 if is_whole => "everything is as the log says".to_owned(),
+        0 => "the rest could not be looked at".to_owned(),
+        count => counted(number(count), "problem"),
+    };
+    let _ = writeln!(text, "Checked {windows}, {objects} and {entries}: {verdict}.");
+    if found.problems.iter().any(|problem| problem.window.is_some()) {
+        text.push_str("`highwater reprocess PIPELINE --from TIME --to TIME` computes damaged ");
+        text.push_str("windows again.\n");
+    }
+    text
+}

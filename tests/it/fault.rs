@@ -1,0 +1,114 @@
+//! Every call to a store of a whole run is broken once, in each way; the next run mends everything.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use highwater::run::Asked;
+use highwater::store::Fault;
+
+use crate::equal::assert_equal;
+use crate::support::{
+    DAY_0, HOUR, Outputs, Project, TINY, assert_good, block_on, files_below, run_all,
+};
+
+/// Runs that are broken at the same time: those that try again and again do nothing but wait.
+const AT_ONCE: usize = 32;
+
+/// How a call is broken: after its effect or before, and whether all later calls are too.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    after_effect: bool,
+    for_ever: bool,
+}
+
+const WAYS: [Way; 4] = [
+    Way { after_effect: false, for_ever: false },
+    Way { after_effect: true, for_ever: false },
+    Way { after_effect: false, for_ever: true },
+    Way { after_effect: true, for_ever: true },
+];
+
+/// Two files, three windows that close, one that does not.
+fn fed() -> Project {
+    let project = Project::new(TINY);
+    let at = |hour: i64| DAY_0 + hour * HOUR;
+    project.feed("a.parquet", &[(at(0), "a", 10), (at(1), "a", 60), (at(1) + 5, "b", 70)]);
+    project.feed("b.parquet", &[(at(2), "a", 80), (at(3), "c", 90)]);
+    project
+}
+
+/// The same after a run, with a late file and a replaced one.
+fn fed_late() -> Project {
+    let project = fed();
+    project.run();
+    project.feed("late.parquet", &[(DAY_0 + 7, "late", 55)]);
+    project.feed("b.parquet", &[(DAY_0 + HOUR, "moved", 80), (DAY_0 + 3 * HOUR, "c", 90)]);
+    project
+}
+
+/// Breaks call number `at` of a run, then runs undisturbed. Whether the run got there.
+fn survives(project: &Project, expected: &Outputs, at: u64, way: Way) -> bool {
+    let project = project.copy();
+    let fault = Fault::new(at, way.after_effect, way.for_ever);
+    let broken = project.open().with_fault(fault.clone());
+    let reports = block_on(run_all(&broken, &Asked::Run));
+    drop(broken);
+    let is_good = |report: &highwater::report::PipelineReport| report.kind().is_none();
+    if reports.iter().all(is_good) {
+        // Whoever says that all is well has done it all.
+        assert_equal(&project.outputs(), expected);
+    }
+
+    project.run().iter().for_each(assert_good);
+    assert_equal(&project.outputs(), expected);
+    project.assert_sound();
+
+    project.feed("more.parquet", &[(DAY_0 + 9, "more", 1)]);
+    project.run();
+    assert_eq!(files_below(project.path("_highwater/tiny/tmp")), [""; 0], "left in the staging folder");
+    fault.calls() >= at
+}
+
+/// Breaks every call of a run of `project` in every way. How many runs were broken.
+fn break_everywhere(project: &Project) -> u64 {
+    let whole = project.copy();
+    whole.run();
+    let expected = whole.outputs();
+    let (broken, next, failed) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+    let ends: Vec<AtomicU64> = WAYS.iter().map(|_| AtomicU64::new(u64::MAX)).collect();
+    let work = || {
+        while !failed.load(Ordering::SeqCst) {
+            let ticket = next.fetch_add(1, Ordering::SeqCst);
+            let place = usize::try_from(ticket % 4).unwrap();
+            let at = ticket / 4 + 1;
+            if ends.iter().all(|end| end.load(Ordering::SeqCst) <= at) {
+                return;
+            }
+            if ends[place].load(Ordering::SeqCst) <= at {
+                continue;
+            }
+            let survived = std::panic::catch_unwind(|| survives(project, &expected, at, WAYS[place]));
+            match survived {
+                Ok(true) => _ = broken.fetch_add(1, Ordering::SeqCst),
+                Ok(false) => _ = ends[place].fetch_min(at, Ordering::SeqCst),
+                Err(_) => {
+                    failed.store(true, Ordering::SeqCst);
+                    panic!("the run whose call {at} was broken {:?} was not mended", WAYS[place]);
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| (0..AT_ONCE).for_each(|_| _ = scope.spawn(work)));
+    broken.into_inner()
+}
+
+#[test]
+fn a_first_run_broken_at_any_call_is_mended_by_the_next() {
+    let broken = break_everywhere(&fed());
+    assert!(broken > 200, "only {broken} runs were broken");
+}
+
+#[test]
+fn a_run_with_late_data_broken_at_any_call_is_mended_by_the_next() {
+    let broken = break_everywhere(&fed_late());
+    assert!(broken > 200, "only {broken} runs were broken");
+}

@@ -1,0 +1,312 @@
+//! The real binary is killed, at every instant that has a name and at random ones; the next plain
+//! run ends where an undisturbed one would have.
+
+mod random;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::json;
+
+use crate::equal::assert_equal;
+use crate::support::{DAY_0, HOUR, Outputs, Project, Row, TINY, code, files_below};
+
+/// Cases that run at the same time.
+const AT_ONCE: usize = 2;
+
+/// A command that is killed, and the places where: `name:count`.
+struct Scenario {
+    before: fn() -> Project,
+    command: &'static [&'static str],
+    /// What happens to the project between the kill and the next run.
+    mend: fn(&Project),
+    points: &'static [&'static str],
+}
+
+const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        before: fed,
+        command: &["run"],
+        mend: |_| {},
+        points: &[
+            "claim.before:1", "claim.after:1", "shape.before:1", "shape.after:1",
+            "query.before:1", "query.after:1", "segment.after:1", "inputs.before:1",
+            "inputs.after:1", "begin.before:1", "begin.after:1", "compute.before:1",
+            "compute.after:1", "observe.after:1", "observe.after:8", "publish.before:1",
+            "publish.after:1", "publish.before:4", "publish.after:5", "publish.after:8",
+            "commit.before:1", "commit.after:1", "release.before:1", "release.after:1",
+        ],
+    },
+    Scenario {
+        before: fed_late,
+        command: &["run"],
+        mend: |_| {},
+        points: &[
+            "claim.after:1", "segment.after:1", "inputs.before:1", "inputs.after:1",
+            "begin.after:1", "compute.after:1", "observe.after:5", "publish.before:1",
+            "publish.after:1", "publish.before:5", "publish.after:6", "commit.before:1",
+            "commit.after:1", "release.before:1",
+        ],
+    },
+    Scenario {
+        before: fed_many,
+        command: &["run"],
+        mend: |_| {},
+        points: &["begin.before:2", "publish.after:129", "commit.before:2", "commit.after:2"],
+    },
+    Scenario {
+        before: damaged,
+        command: &["reprocess", "tiny", "--from", "2026-01-01T00", "--to", "2026-01-01T03", "--yes"],
+        mend: |_| {},
+        points: &[
+            "claim.after:1", "request.before:1", "request.after:1", "begin.after:1",
+            "compute.after:1", "publish.before:2", "publish.after:4", "commit.before:1",
+            "commit.after:1", "request_done.before:1", "request_done.after:1",
+        ],
+    },
+    Scenario {
+        before: fed_before_begin,
+        command: &["backfill", "tiny", "--from", "2026-01-01T00", "--to", "2026-01-01T02"],
+        mend: |_| {},
+        points: &[
+            "request.before:1", "request.after:1", "begin.after:1", "publish.after:3",
+            "commit.before:1", "commit.after:1", "request_done.before:1",
+        ],
+    },
+    Scenario {
+        before: poisoned,
+        command: &["run"],
+        mend: |project| project.feed("late.parquet", &[(DAY_0 + 7, "late", 5)]),
+        points: &["compute.before:1", "compute.after:1", "failed.before:1", "failed.after:1"],
+    },
+    Scenario {
+        before: fed,
+        command: &["run"],
+        mend: |project| project.feed("a.parquet", &[(DAY_0 + 7, "other", 5)]),
+        points: &["inputs.after:1", "begin.after:1", "publish.after:3", "commit.after:1"],
+    },
+    Scenario {
+        before: fed_more,
+        command: &["skip", "tiny", "--from", "2026-01-01T04", "--to", "2026-01-01T06", "--reason", "x"],
+        mend: |_| {},
+        points: &["skip.before:1", "skip.after:1"],
+    },
+];
+
+fn at(hour: i64) -> i64 {
+    DAY_0 + hour * HOUR
+}
+
+/// Four windows that close, one that does not.
+fn fed() -> Project {
+    let project = Project::new(TINY);
+    project.feed("a.parquet", &[(at(0), "a", 10), (at(1), "a", 60), (at(1) + 5, "b", 70)]);
+    project.feed("b.parquet", &[(at(2), "a", 80), (at(3), "c", 90), (at(4), "c", 90)]);
+    project
+}
+
+/// A late file, a replaced one, and a new window.
+fn fed_late() -> Project {
+    let project = fed();
+    project.run();
+    project.feed("late.parquet", &[(at(0) + 7, "late", 55), (at(5), "c", 1)]);
+    project.feed("b.parquet", &[(at(1), "moved", 80), (at(4), "c", 90)]);
+    project
+}
+
+/// More windows than one batch takes.
+fn fed_many() -> Project {
+    let project = Project::new(TINY);
+    let rows: Vec<Row> = (0..67).map(|hour| (at(hour), "m", hour)).collect();
+    project.feed("a.parquet", &rows);
+    project
+}
+
+fn damaged() -> Project {
+    let project = fed();
+    project.run();
+    let object = |name: &str| project.path(&format!("out/{name}/data.parquet"));
+    fs::write(object("totals/dt=2026-01-01/hour=00"), "no Parquet").unwrap();
+    fs::write(object("large/dt=2026-01-01/hour=01"), "").unwrap();
+    fs::remove_file(object("totals/dt=2026-01-01/hour=02")).unwrap();
+    assert_eq!(project.problems().len(), 3);
+    project
+}
+
+fn fed_before_begin() -> Project {
+    let config = TINY.replace("size = \"1h\"", "size = \"1h\"\nbegin = \"2026-01-01T02:00:00Z\"");
+    let project = Project::new(&config);
+    let rows: Vec<Row> = (0..5).map(|hour| (at(hour), "b", hour)).collect();
+    project.feed("a.parquet", &rows);
+    project.run();
+    assert_eq!(project.outputs().len(), 4);
+    project
+}
+
+/// A late row that no query survives.
+fn poisoned() -> Project {
+    let project = Project::new(&TINY.replace("sum(value)", "sum(100 / (value + 1))"));
+    project.feed("a.parquet", &[(at(0), "a", 10), (at(1), "a", 10)]);
+    project.run();
+    project.feed("late.parquet", &[(at(0) + 7, "late", -1)]);
+    project
+}
+
+fn fed_more() -> Project {
+    let project = fed();
+    project.run();
+    project.feed("c.parquet", &[(at(5), "c", 90), (at(6), "d", 90), (at(7), "d", 90)]);
+    project
+}
+
+/// Starts the binary; it will stand still at `point`.
+fn start_and_stop_at(project: &Project, args: &[&str], point: &str) -> Child {
+    let mut command = project.command(args);
+    command.env("HIGHWATER_STOP_AT", point).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let said = format!("stopped at {}", point.split(':').next().unwrap());
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut before = Vec::new();
+    for line in lines {
+        if line == said {
+            return child;
+        }
+        before.push(line);
+    }
+    panic!("{args:?} never came to {point}: {before:?}");
+}
+
+/// Starts the binary and kills it at `point`.
+pub(crate) fn kill_at(project: &Project, args: &[&str], point: &str) {
+    kill(&mut start_and_stop_at(project, args, point));
+}
+
+/// `kill -9`.
+pub(crate) fn kill(child: &mut Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// The holder of a lease who does not let go of it.
+pub(crate) fn hold(project: &Project, point: &str) -> Child {
+    start_and_stop_at(project, &["run"], point)
+}
+
+/// Runs the binary; it must end well.
+pub(crate) fn run_well(project: &Project, args: &[&str]) {
+    let ended = project.command(args).output().unwrap();
+    assert_eq!(code(&ended), 0, "{args:?}: {}", String::from_utf8_lossy(&ended.stderr));
+}
+
+/// Whether what the command asks for is in the log, so that nobody needs to ask again.
+fn is_asked(project: &Project, command: &[&str]) -> bool {
+    let asks = |entry: &serde_json::Value| entry["kind"] == "request" || entry["kind"] == "skip";
+    command[0] == "run" || project.entries("tiny").iter().any(asks)
+}
+
+impl Scenario {
+    /// What an undisturbed command and run give.
+    fn expected(&self, before: &Project) -> Outputs {
+        let project = before.copy();
+        // It may fail: what makes it fail is mended afterwards.
+        project.command(self.command).output().unwrap();
+        (self.mend)(&project);
+        run_well(&project, &["run"]);
+        project.assert_sound();
+        project.outputs()
+    }
+
+    fn check(&self, before: &Project, expected: &Outputs, point: &str) {
+        let project = before.copy();
+        kill_at(&project, self.command, point);
+        (self.mend)(&project);
+        if !is_asked(&project, self.command) {
+            run_well(&project, self.command);
+        }
+        run_well(&project, &["run"]);
+        assert_equal(&project.outputs(), expected);
+        project.assert_sound();
+        let (_, requests) = project.json(&["requests"]);
+        assert_eq!(requests["requests"], json!([]), "{requests}");
+        assert_eq!(files_below(project.path("_highwater/tiny/tmp")), [""; 0]);
+    }
+}
+
+/// Does `work` for each of `jobs`, a few at a time; says which one failed.
+pub(crate) fn each<J: Sync>(jobs: &[J], name: impl Fn(&J) -> String + Sync, work: impl Fn(&J) + Sync) {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::SeqCst)) {
+            let work = std::panic::AssertUnwindSafe(|| work(job));
+            assert!(std::panic::catch_unwind(work).is_ok(), "{} failed as said above", name(job));
+        }
+    };
+    std::thread::scope(|scope| (0..AT_ONCE).for_each(|_| _ = scope.spawn(worker)));
+}
+
+#[test]
+fn a_plain_run_finishes_whatever_was_killed_at_a_named_point() {
+    let ready: Vec<_> = SCENARIOS
+        .iter()
+        .map(|scenario| {
+            let before = (scenario.before)();
+            let expected = scenario.expected(&before);
+            (scenario, before, expected)
+        })
+        .collect();
+    let cases = ready.iter().flat_map(|case| case.0.points.iter().map(move |point| (case, *point)));
+    let cases: Vec<_> = cases.collect();
+    each(
+        &cases,
+        |((scenario, ..), point)| format!("{:?} killed at {point}", scenario.command),
+        |((scenario, before, expected), point)| scenario.check(before, expected, point),
+    );
+}
+
+#[test]
+fn a_recovery_that_is_killed_again_and_again_gets_there() {
+    for scenario in &SCENARIOS[..2] {
+        let before = (scenario.before)();
+        let expected = scenario.expected(&before);
+        let points =
+            ["publish.after:1", "begin.after:1", "publish.before:3", "claim.after:1", "commit.before:1"];
+        points.iter().for_each(|point| kill_at(&before, &["run"], point));
+        run_well(&before, &["run"]);
+        assert_equal(&before.outputs(), &expected);
+        before.assert_sound();
+    }
+}
+
+#[test]
+fn every_named_point_of_the_source_is_killed_at() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut named = BTreeSet::new();
+    for file in files_below(root.clone()) {
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        for call in text.split("crashpoint::pass(").skip(1) {
+            let name = call.split('"').nth(1).unwrap().to_owned();
+            match name.strip_prefix("{kind}") {
+                Some(end) => named.extend(kinds().iter().map(|kind| format!("{kind}{end}"))),
+                None => _ = named.insert(name),
+            }
+        }
+    }
+    let points = SCENARIOS.iter().flat_map(|scenario| scenario.points);
+    let killed: BTreeSet<_> = points.map(|point| point.split(':').next().unwrap().to_owned()).collect();
+    assert_eq!(named, killed);
+}
+
+/// The kinds of entries that a run appends: a log is begun by `init` outside of any batch, and
+/// nothing gives a batch up yet.
+fn kinds() -> Vec<String> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/state/entry.rs");
+    let text = fs::read_to_string(source).unwrap();
+    let (_, rest) = text.split_once("pub fn kind(&self)").unwrap();
+    let (body, _) = rest.split_once("\n    }\n").unwrap();
+    let kinds = body.split('"').skip(1).step_by(2).map(str::to_owned);
+    kinds.filter(|kind| kind != "init" && kind != "abort").collect()
+}

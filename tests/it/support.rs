@@ -1,0 +1,345 @@
+//! A project in a folder of its own: fed, run and read by tests.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, FileTimes};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::util::display::array_value_to_string;
+use highwater::clock::Clock;
+use highwater::config::{ConfigInput, load};
+use highwater::report::{NoObserver, PipelineReport, Problem};
+use highwater::run::{Asked, run_pipeline, verify_pipeline};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Event time in microseconds, key, value: a row of the tiny feeds.
+pub(crate) type Row = (i64, &'static str, i64);
+
+/// The rows of every object, by its key: `out/totals/dt=…/data.parquet` -> `["key=a n=1", …]`.
+pub(crate) type Outputs = BTreeMap<String, Vec<String>>;
+
+/// An hour in microseconds.
+pub(crate) const HOUR: i64 = 3_600_000_000;
+
+/// 2026-01-01T00:00:00Z in microseconds: where the tiny feeds begin.
+pub(crate) const DAY_0: i64 = 1_767_225_600_000_000;
+
+/// One pipeline over [`Row`]s, hourly, with two outputs.
+pub(crate) const TINY: &str = r#"
+version = 1
+name = "tiny"
+
+[storage]
+root = "."
+
+[engine]
+jobs = 2
+threads = 2
+
+[pipeline.tiny.window]
+size = "1h"
+
+[pipeline.tiny.source.events]
+path = "in"
+event_time = "event_time"
+
+[[pipeline.tiny.step]]
+name = "totals"
+sql = "SELECT key, count(*) AS n, sum(value) AS total FROM events GROUP BY key"
+
+[[pipeline.tiny.step]]
+name = "large"
+sql = "SELECT event_time, key, value FROM events WHERE value >= 50"
+
+[pipeline.tiny.output.totals]
+path = "out/totals/dt={start:%Y-%m-%d}/hour={start:%H}"
+sort_by = ["key"]
+
+[pipeline.tiny.output.large]
+path = "out/large/dt={start:%Y-%m-%d}/hour={start:%H}"
+sort_by = ["event_time", "key"]
+"#;
+
+/// A folder with a `config.toml` and the input folder `in`; it is gone once this is dropped.
+#[derive(Debug)]
+pub(crate) struct Project {
+    folder: TempDir,
+}
+
+impl Project {
+    /// A project that nothing was fed to yet.
+    pub(crate) fn new(config: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("highwater-it-").tempdir().unwrap();
+        fs::write(folder.path().join("config.toml"), config).unwrap();
+        fs::create_dir(folder.path().join("in")).unwrap();
+        Self { folder }
+    }
+
+    /// The same project in another folder: its files have the same times.
+    pub(crate) fn copy(&self) -> Self {
+        let folder = tempfile::Builder::new().prefix("highwater-it-").tempdir().unwrap();
+        for name in files_below(self.path("")) {
+            let (from, to) = (self.path(&name), folder.path().join(&name));
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy(&from, &to).unwrap();
+            set_modified(&to, &from);
+        }
+        fs::create_dir_all(folder.path().join("in")).unwrap();
+        Self { folder }
+    }
+
+    /// A file or folder of the project.
+    pub(crate) fn path(&self, relative: &str) -> PathBuf {
+        self.folder.path().join(relative)
+    }
+
+    /// Copies the files of the days from `first` to `last` of `fixtures/flights`, both inclusive.
+    pub(crate) fn feed_flights(&self, first: &str, last: &str) {
+        for day in flight_days(first, last) {
+            let file = format!("reported={day}/part-0000.parquet");
+            let to = self.path("in").join(&file);
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy(flights().join(&file), to).unwrap();
+        }
+    }
+
+    /// Writes `rows` as the input file `name`, in place of what it held.
+    pub(crate) fn feed(&self, name: &str, rows: &[Row]) {
+        let path = self.path("in").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        // Seen whole or not at all, as a feed should be.
+        let staged = path.with_extension("part");
+        write_rows(&staged, rows);
+        fs::rename(staged, path).unwrap();
+    }
+
+    /// The project as the library opens it.
+    pub(crate) fn open(&self) -> highwater::run::Project {
+        let text = fs::read_to_string(self.path("config.toml")).unwrap();
+        let spec = load(&ConfigInput {
+            text: &text,
+            origin: "config.toml",
+            base: self.folder.path(),
+            environment: &[],
+            read_sql: &|path| fs::read_to_string(path),
+        });
+        highwater::run::Project::new(spec.unwrap(), Clock::system()).unwrap()
+    }
+
+    /// Runs every pipeline in this process, whatever becomes of it.
+    pub(crate) fn try_run(&self, asked: &Asked) -> Vec<PipelineReport> {
+        block_on(run_all(&self.open(), asked))
+    }
+
+    /// Runs every pipeline in this process; all must go well.
+    pub(crate) fn run(&self) -> Vec<PipelineReport> {
+        let reports = self.try_run(&Asked::Run);
+        reports.iter().for_each(assert_good);
+        reports
+    }
+
+    /// What `verify` finds wrong.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let project = self.open();
+        block_on(async {
+            let mut problems = Vec::new();
+            for spec in &project.spec.pipelines {
+                problems.extend(verify_pipeline(&project, spec).await.unwrap().problems);
+            }
+            problems
+        })
+    }
+
+    /// The real binary, to be run in the project's folder.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("HIGHWATER") {
+                command.env_remove(name);
+            }
+        }
+        command.current_dir(self.folder.path()).args(args).env("NO_COLOR", "1");
+        command
+    }
+
+    /// Runs the real binary with `--format json`: its exit code and its document.
+    pub(crate) fn json(&self, args: &[&str]) -> (i32, Value) {
+        let ended = self.command(args).args(["--format", "json"]).output().unwrap();
+        (code(&ended), document(&ended))
+    }
+
+    /// Every object below `out`, by a plain glob, read whole.
+    pub(crate) fn outputs(&self) -> Outputs {
+        let pattern = format!("{}/out/**/*.parquet", self.folder.path().display());
+        let paths = glob::glob(&pattern).unwrap().map(Result::unwrap);
+        let relative = |path: &Path| path.strip_prefix(self.folder.path()).unwrap().to_owned();
+        paths.map(|path| (relative(&path).display().to_string(), rows_of(&path))).collect()
+    }
+
+    /// Files below `out` that are neither objects nor owners.
+    pub(crate) fn strays(&self) -> Vec<String> {
+        let known = |name: &String| {
+            name.ends_with("/data.parquet") || name.ends_with("/_OWNER.json")
+        };
+        files_below(self.path("out")).into_iter().filter(|name| !known(name)).collect()
+    }
+
+    /// The entries of a pipeline's log in order, without their trailers.
+    pub(crate) fn entries(&self, pipeline: &str) -> Vec<Value> {
+        let folder = self.path(&format!("_highwater/{pipeline}/log"));
+        let read = |name: String| {
+            let text = fs::read_to_string(folder.join(name)).unwrap();
+            serde_json::from_str(text.lines().next().unwrap()).unwrap()
+        };
+        files_below(folder.clone()).into_iter().map(read).collect()
+    }
+
+    /// Everything a reader or an operator relies on after a run: the log folds, every object is what
+    /// the log says, and nothing else lies among them.
+    pub(crate) fn assert_sound(&self) {
+        assert_eq!(self.problems(), []);
+        assert_eq!(self.strays(), [""; 0]);
+    }
+}
+
+/// Runs every pipeline of `project` as `run` does.
+pub(crate) async fn run_all(
+    project: &highwater::run::Project,
+    asked: &Asked,
+) -> Vec<PipelineReport> {
+    let mut reports = Vec::new();
+    for spec in &project.spec.pipelines {
+        let stop = AtomicBool::new(false);
+        reports.push(run_pipeline(project, spec, asked, &stop, &NoObserver).await);
+    }
+    reports
+}
+
+/// Fails the test unless all went well.
+pub(crate) fn assert_good(report: &PipelineReport) {
+    let PipelineReport { errors, failures, .. } = report;
+    assert!(errors.is_empty() && failures.is_empty(), "{errors:?} {failures:?}");
+}
+
+/// Runs `work` to its end on this thread.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+/// The exit code of a process that was not killed.
+pub(crate) fn code(ended: &Output) -> i32 {
+    ended.status.code().expect("it was killed")
+}
+
+/// What a process wrote to stdout: exactly one JSON document.
+pub(crate) fn document(ended: &Output) -> Value {
+    serde_json::from_slice(&ended.stdout).unwrap_or_else(|why| panic!("{why}: {ended:?}"))
+}
+
+/// The folder of the real feed.
+pub(crate) fn flights() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/flights")
+}
+
+/// The days of the real feed from `first` to `last`, both inclusive.
+pub(crate) fn flight_days(first: &str, last: &str) -> Vec<String> {
+    let days = fs::read_dir(flights()).unwrap().map(|day| day.unwrap().file_name());
+    let days = days.filter_map(|day| Some(day.to_str()?.strip_prefix("reported=")?.to_owned()));
+    let mut days: Vec<_> = days.filter(|day| first <= day.as_str() && day.as_str() <= last).collect();
+    days.sort();
+    assert!(!days.is_empty(), "there are no flights from {first} to {last}");
+    days
+}
+
+/// Writes `rows` as a Parquet file.
+pub(crate) fn write_rows(path: &Path, rows: &[Row]) {
+    let at = rows.iter().map(|row| row.0).collect::<TimestampMicrosecondArray>();
+    let keys = rows.iter().map(|row| Some(row.1)).collect::<StringArray>();
+    let values = rows.iter().map(|row| row.2).collect::<Int64Array>();
+    let columns: [(&str, ArrayRef); 3] =
+        [("event_time", Arc::new(at)), ("key", Arc::new(keys)), ("value", Arc::new(values))];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), None);
+    writer.as_mut().unwrap().write(&batch).unwrap();
+    writer.unwrap().close().unwrap();
+}
+
+/// The rows of a Parquet file as text, in their order: `key=a n=1 total=5`.
+pub(crate) fn rows_of(path: &Path) -> Vec<String> {
+    let batches = batches_of(path);
+    batches.iter().flat_map(texts).collect()
+}
+
+/// The rows of a Parquet file.
+pub(crate) fn batches_of(path: &Path) -> Vec<RecordBatch> {
+    let file = File::open(path).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file);
+    let reader = reader.unwrap_or_else(|why| panic!("{}: {why}", path.display())).build().unwrap();
+    reader.collect::<Result<_, _>>().unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+}
+
+/// The rows of a batch as text.
+pub(crate) fn texts(batch: &RecordBatch) -> Vec<String> {
+    let schema = batch.schema();
+    let text = |row: usize| {
+        let columns = schema.fields().iter().zip(batch.columns());
+        let columns = columns.map(|(field, column)| {
+            format!("{}={}", field.name(), array_value_to_string(column, row).unwrap())
+        });
+        columns.collect::<Vec<_>>().join(" ")
+    };
+    (0..batch.num_rows()).map(text).collect()
+}
+
+/// Every file below `folder`, deep, relative to it and sorted; none if there is no such folder.
+pub(crate) fn files_below(folder: PathBuf) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.clone()];
+    while let Some(next) = folders.pop() {
+        let Ok(entries) = fs::read_dir(next) else { continue };
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.push(path.strip_prefix(&folder).unwrap().display().to_string());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Gives `path` the modification time of `like`.
+pub(crate) fn set_modified(path: &Path, like: &Path) {
+    let modified = fs::metadata(like).unwrap().modified().unwrap();
+    let file = File::options().write(true).open(path).unwrap();
+    file.set_times(FileTimes::new().set_modified(modified)).unwrap();
+}
+
+/// A small random source: the same seed gives the same numbers everywhere.
+#[derive(Clone, Debug)]
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    /// A number below `sides`.
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (bits ^ (bits >> 31)) % sides
+    }
+
+    /// One of `choices`.
+    pub(crate) fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
+        let sides = u64::try_from(choices.len()).unwrap();
+        &choices[usize::try_from(self.roll(sides)).unwrap()]
+    }
+}
