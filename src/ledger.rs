@@ -93,53 +93,80 @@ pub struct Admitted {
 }
 
 /// All current versions, by file, with an index from windows to files.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    files: BTreeMap<FileId, Admitted>,
-    /// Window start -> files with a row in it, in key order.
-    windows: BTreeMap<EventTime, BTreeMap<FileId, u64>>,
+    places: BTreeMap<FileId, usize>,
+    /// One per file that was ever admitted; a new version takes the place of the old one.
+    files: Vec<Admitted>,
+    /// Window start -> places of the files with a row in it, and how many; in no order.
+    windows: BTreeMap<EventTime, Vec<(usize, u64)>>,
 }
 
 impl Ledger {
     /// Takes in `record`; an earlier version of the same file is replaced and returned.
     pub fn admit(&mut self, record: FileRecord, generation: Generation) -> Option<FileRecord> {
         let id = FileId { table: record.table.clone(), key: record.key.clone() };
-        let before = self.files.remove(&id).map(|admitted| admitted.record);
-        for (start, _) in before.iter().flat_map(|record| &record.windows) {
+        let windows = record.windows.clone();
+        let admitted = Admitted { record, generation };
+        let known = self.places.get(&id).copied();
+        let (place, before) = match known {
+            Some(place) => {
+                self.forget_windows_of(place);
+                let known = self.files.get_mut(place);
+                (place, known.map(|known| std::mem::replace(known, admitted).record))
+            }
+            None => {
+                self.files.push(admitted);
+                let place = self.files.len().saturating_sub(1);
+                self.places.insert(id, place);
+                (place, None)
+            }
+        };
+        for (start, rows) in windows {
+            self.windows.entry(start).or_default().push((place, rows));
+        }
+        before
+    }
+
+    /// Takes the file at `place` out of the index.
+    fn forget_windows_of(&mut self, place: usize) {
+        for (start, _) in self.files.get(place).iter().flat_map(|file| &file.record.windows) {
             if let Some(files) = self.windows.get_mut(start) {
-                files.remove(&id);
+                files.retain(|(other, _)| *other != place);
                 if files.is_empty() {
                     self.windows.remove(start);
                 }
             }
         }
-        for (start, rows) in &record.windows {
-            self.windows.entry(*start).or_default().insert(id.clone(), *rows);
-        }
-        self.files.insert(id, Admitted { record, generation });
-        before
     }
 
     /// The current version of a file.
     #[must_use]
     pub fn file(&self, id: &FileId) -> Option<&Admitted> {
-        self.files.get(id)
+        self.files.get(*self.places.get(id)?)
     }
 
     /// All files in key order.
     pub fn files(&self) -> impl Iterator<Item = (&FileId, &Admitted)> {
-        self.files.iter()
+        self.places.iter().filter_map(|(id, place)| Some((id, self.files.get(*place)?)))
     }
 
     /// The files with a row in the window that starts at `start`, and how many, in key order.
-    pub fn inputs_of(&self, start: EventTime) -> impl Iterator<Item = (&FileId, u64)> {
-        self.windows.get(&start).into_iter().flatten().map(|(id, rows)| (id, *rows))
+    #[must_use]
+    pub fn inputs_of(&self, start: EventTime) -> Vec<(&FileRecord, u64)> {
+        let found = self.windows.get(&start).into_iter().flatten();
+        let mut inputs: Vec<_> = found
+            .filter_map(|(place, rows)| Some((&self.files.get(*place)?.record, *rows)))
+            .collect();
+        inputs.sort_by(|(a, _), (b, _)| (&a.table, &a.key).cmp(&(&b.table, &b.key)));
+        inputs
     }
 
     /// Rows of the window that starts at `start`.
     #[must_use]
     pub fn rows_of(&self, start: EventTime) -> u64 {
-        self.inputs_of(start).fold(0, |sum, (_, rows)| sum.saturating_add(rows))
+        let files = self.windows.get(&start).into_iter().flatten();
+        files.fold(0, |sum, (_, rows)| sum.saturating_add(*rows))
     }
 
     /// Starts of the windows with a row, from `start` to `end`, exclusive.

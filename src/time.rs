@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -214,7 +214,9 @@ impl Span {
 }
 
 fn fmt_instant(micros: i64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match DateTime::from_timestamp_micros(micros) {
+    // RFC 3339 has years of four digits; anything beyond is said in its unit.
+    let at = DateTime::from_timestamp_micros(micros).filter(|at| (0..=9999).contains(&at.year()));
+    match at {
         Some(at) => f.write_str(&at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)),
         None => write!(f, "{micros}us"),
     }
@@ -297,7 +299,11 @@ mod tests {
 
     #[test]
     fn instants_print_and_parse_to_themselves() {
-        for micros in [0, -1, 1_357_034_700_000_000, 1_500, i64::MIN, i64::MAX] {
+        let year_ten_thousand = 253_402_300_800_000_000;
+        let year_zero = -62_167_219_200_000_000;
+        let edges = [year_ten_thousand - 1, year_ten_thousand, year_zero, year_zero - 1];
+        let others = [0, -1, 1_357_034_700_000_000, 1_500, i64::MIN, i64::MAX];
+        for micros in edges.into_iter().chain(others) {
             let instant = EventTime::from_micros(micros);
             assert_eq!(instant.to_string().parse(), Ok(instant));
         }

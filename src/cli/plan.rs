@@ -32,7 +32,10 @@ pub(super) async fn show(
     let mut foreseen = Vec::new();
     for spec in pipelines {
         match foresee(project, spec, request).await {
-            Ok(found) => foreseen.push((*spec, found)),
+            Ok((found, mistake)) => {
+                foreseen.push((*spec, found));
+                errors.extend(mistake.map(|why| of_pipeline(spec, why)));
+            }
             Err(why) => errors.push(of_pipeline(spec, why)),
         }
     }
@@ -63,12 +66,19 @@ pub(super) async fn show(
     (work, kind.map_or(0, ErrorKind::exit_code))
 }
 
+/// What a run would do, and why its query could not be planned.
 pub(super) async fn foresee(
     project: &Project,
     spec: &PipelineSpec,
     request: Option<&Request>,
-) -> Result<Foreseen, Error> {
+) -> Result<(Foreseen, Option<Error>), Error> {
     let session = Session::new(project, spec);
     let opened = project.open(spec).await?;
-    project.foresee(&session, &opened, request.cloned()).await
+    let foreseen = project.foresee(&session, &opened, request.cloned()).await?;
+    // Where a file cannot be read, that is told, and what follows from it need not be.
+    let mistake = match foreseen.discovery.unreadable.is_empty() {
+        true => session.prepare(&project.engine, &foreseen.discovery).await.err(),
+        false => None,
+    };
+    Ok((foreseen, mistake))
 }

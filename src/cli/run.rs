@@ -63,7 +63,7 @@ pub(super) async fn skip(
     let range = range(spec, &args.range.from, &args.range.to)?;
     if args.writing.dry_run {
         let foreseen = plan::foresee(project, spec, None).await;
-        let windows = foreseen.and_then(|found| skippable(spec, &found.state, range));
+        let windows = foreseen.and_then(|(found, _)| skippable(spec, &found.state, range));
         let windows = windows.map_err(|why| vec![of_pipeline(spec, why)])?;
         output.result(&text::skip(spec, &windows), &json::skip(spec, &windows));
         return Ok(0);

@@ -147,15 +147,25 @@ impl Publication {
 
     /// The fence is checked: nobody else had the log after the versions were observed.
     pub(super) fn fenced(&mut self) -> Step {
+        let refused: BTreeMap<usize, StoreFault> = self
+            .objects
+            .iter()
+            .filter_map(|(index, object)| Some((index.window, object.fault()?.clone())))
+            .collect();
         let mut effects = Vec::new();
         for (index, object) in &mut self.objects {
             if let Progress::Observed(over) = &mut object.progress {
+                // A window of which an object cannot be published is left as it is altogether.
+                if let Some(fault) = refused.get(&index.window) {
+                    object.progress = Progress::Refused(fault.clone());
+                    continue;
+                }
                 let (over, staged) = (over.take(), Box::new(object.staged.clone()));
                 object.progress = Progress::Publishing;
                 effects.push(Effect::Publish { object: *index, staged, over });
             }
         }
-        Step::Do(effects)
+        if effects.is_empty() { self.next() } else { Step::Do(effects) }
     }
 
     /// The store answered a publication.
@@ -203,7 +213,7 @@ impl Publication {
         again.map_or(step, |effect| Step::Do(vec![effect]))
     }
 
-    /// Moves one object on; says what follows once no answer is outstanding.
+    /// Moves one object on; says what follows.
     fn advance(
         &mut self,
         index: ObjectIndex,
@@ -212,6 +222,11 @@ impl Publication {
         if let Some(object) = self.objects.get_mut(&index) {
             object.progress = progress(object);
         }
+        self.next()
+    }
+
+    /// What follows once no answer is outstanding.
+    fn next(&self) -> Step {
         let waits = |object: &Object| {
             use Progress::{Inspecting, Observing, Publishing};
             matches!(object.progress, Observing | Publishing | Inspecting)

@@ -4,6 +4,7 @@
 //! It decides nothing about what is due, never lists, and never touches a published object. It is
 //! the only folder that names `DataFusion`.
 
+mod message;
 mod output;
 mod query;
 mod route;

@@ -23,6 +23,7 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{DataFrame, SessionContext, col};
 
+use super::message;
 use super::route::WindowRows;
 use super::session::Engine;
 use super::sql::{bug, plan_step, quoted, quoted_column};
@@ -232,7 +233,7 @@ impl PlanCopy {
                 if !["$window_start", "$window_end"].contains(&name.as_str()) {
                     let text = format!("step `{}` uses the unknown parameter {name}", step.name);
                     let error = Error::new(Code::BadSql, text)
-                        .note(message::standing(spec, step))
+                        .note(message::STANDING)
                         .hint("there are two: $window_start and $window_end");
                     return Err(message::at_word(error, step, &name));
                 }

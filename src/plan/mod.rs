@@ -304,15 +304,13 @@ impl Planner<'_> {
             late_rows: 0,
             late_files: 0,
         };
-        for (id, rows) in self.facts.ledger.inputs_of(window.start()) {
-            if let Some(file) = self.facts.ledger.file(id) {
-                let share = |bytes| share_of(bytes, rows, file.record.rows);
-                due.rows = due.rows.saturating_add(rows);
-                due.bytes = due.bytes.saturating_add(share(file.record.version.size));
-                due.bytes_in_memory =
-                    due.bytes_in_memory.saturating_add(share(file.record.bytes_in_memory));
-            }
-            due.inputs.push((id.clone(), rows));
+        for (record, rows) in self.facts.ledger.inputs_of(window.start()) {
+            let share = |bytes| share_of(bytes, rows, record.rows);
+            due.rows = due.rows.saturating_add(rows);
+            due.bytes = due.bytes.saturating_add(share(record.version.size));
+            due.bytes_in_memory = due.bytes_in_memory.saturating_add(share(record.bytes_in_memory));
+            let id = FileId { table: record.table.clone(), key: record.key.clone() };
+            due.inputs.push((id, rows));
         }
         if let Some(stale) = self.facts.state.stale.get(&window.start()) {
             (due.late_rows, due.late_files) = (stale.rows, stale.files);

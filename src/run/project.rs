@@ -114,7 +114,7 @@ impl Project {
             }
             None => Ledger::default(),
         };
-        Ok(Opened { log, state, ledger })
+        Ok(Opened { log, state, ledger: Arc::new(ledger) })
     }
 
     /// What a run would do now. Nothing is written.
@@ -216,7 +216,7 @@ pub struct Opened {
     /// Its fold; `None` before the first run.
     pub state: Option<State>,
     /// The admitted inputs.
-    pub ledger: Ledger,
+    pub ledger: Arc<Ledger>,
 }
 
 /// What a run would do.
@@ -227,7 +227,7 @@ pub struct Foreseen {
     /// The state once that is admitted.
     pub state: State,
     /// The ledger once that is admitted.
-    pub ledger: Ledger,
+    pub ledger: Arc<Ledger>,
     /// What is due then.
     pub plan: Plan,
 }
@@ -260,9 +260,9 @@ pub fn rows_before_begin(spec: &PipelineSpec, state: &State, ledger: &Ledger) ->
 fn foresee_admission(
     spec: &PipelineSpec,
     state: State,
-    ledger: &Ledger,
+    ledger: &Arc<Ledger>,
     discovery: &Discovery,
-) -> Result<(State, Ledger)> {
+) -> Result<(State, Arc<Ledger>)> {
     let mut ledger = ledger.clone();
     if !discovery.has_news() {
         return Ok((state, ledger));
@@ -275,8 +275,9 @@ fn foresee_admission(
     let state = state
         .foresee_inputs(&inputs)
         .map_err(|violation| Error::new(Code::Bug, violation.to_string()))?;
+    let all = Arc::make_mut(&mut ledger);
     for record in &discovery.records {
-        ledger.admit(record.clone(), generation);
+        all.admit(record.clone(), generation);
     }
     Ok((state, ledger))
 }

@@ -29,7 +29,7 @@ pub(super) struct Worker<'a> {
     pub(super) session: &'a Session<'a>,
     pub(super) publisher: Publisher,
     pub(super) log: StateLog,
-    pub(super) ledger: Ledger,
+    pub(super) ledger: Arc<Ledger>,
     pub(super) discovery: Discovery,
     pub(super) prepared: Option<Arc<Prepared>>,
 }
@@ -172,8 +172,9 @@ impl<'a> Worker<'a> {
             admission(spec, self.state(), &self.ledger, &records, segment).ok_or_else(full)?;
         report.rows = report.rows.plus(inputs.refused).plus(before_begin(spec, &records));
         self.publisher.append(Body::Inputs(inputs)).await?;
+        let ledger = Arc::make_mut(&mut self.ledger);
         for record in records {
-            self.ledger.admit(record, generation);
+            ledger.admit(record, generation);
         }
         Ok(())
     }

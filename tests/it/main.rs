@@ -8,6 +8,13 @@
     reason = "a test that panics has failed, as it should"
 )]
 
+mod cli;
 mod equal;
+mod errors;
+mod example;
+mod fault;
+mod kill;
+mod local_store;
+mod race;
 mod support;
 mod tidy;

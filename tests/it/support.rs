@@ -259,7 +259,7 @@ pub(crate) fn flight_days(first: &str, last: &str) -> Vec<String> {
 
 /// Writes `rows` as a Parquet file.
 pub(crate) fn write_rows(path: &Path, rows: &[Row]) {
-    let at = rows.iter().map(|row| row.0).collect::<TimestampMicrosecondArray>();
+    let at = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|row| row.0));
     let keys = rows.iter().map(|row| Some(row.1)).collect::<StringArray>();
     let values = rows.iter().map(|row| row.2).collect::<Int64Array>();
     let columns: [(&str, ArrayRef); 3] =

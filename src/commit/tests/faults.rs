@@ -4,7 +4,7 @@ use super::world::{Fault, Mutant, Run, World};
 use crate::commit::Outcome;
 
 /// How many orders of the steps of two writers are tried.
-const SCHEDULES: u64 = 400;
+const SCHEDULES: u64 = 300;
 
 /// A world in which a run has published everything once.
 fn published_once() -> World {

@@ -4,6 +4,7 @@
 //! file a 8 9 10x5      version of file `a` with a row in hours 8 and 9, and five in hour 10
 //! file s/a 8           the same in table `s`, once there is `sources t s`
 //! run                  everything that is due is committed
+//! compute 9 10         only the windows 9 and 10 are computed and committed
 //! crash 9 10           a run dies while it publishes the windows 9 and 10
 //! fail 9               window 9 is computed, and fails
 //! refuse 9             window 9 is found not to be computable
@@ -70,6 +71,10 @@ impl Story {
         match (verb, numbers.as_slice()) {
             ("file", _) => self.files(vec![file(words[0], &words[1..])]),
             ("run", []) => self.run(),
+            ("compute", windows) => {
+                self.batches += 1;
+                self.log.compute(self.batches, windows);
+            }
             ("crash", windows) => self.crash(windows),
             ("fail", windows) => self.fail(windows),
             ("refuse", windows) => {

@@ -1,0 +1,170 @@
+//! What DataFusion says of a query, in words and places that its author knows.
+
+use datafusion::error::DataFusionError;
+
+use crate::error::{Code, Error, Excerpt};
+use crate::spec::StepSpec;
+
+/// What each layer of `DataFusion` puts in front of what the one below said.
+const LAYERS: &[&str] = &[
+    "Error during planning: ",
+    "Internal error: ",
+    "Execution error: ",
+    "Arrow error: ",
+    "Compute error: ",
+    "External error: ",
+    "SQL error: ",
+    "This feature is not implemented: ",
+    "type_coercion\ncaused by\n",
+];
+
+/// What `why` says, without the names of layers and the trace below it.
+pub(super) fn said(why: &DataFusionError) -> String {
+    clean(&why.strip_backtrace())
+}
+
+fn clean(text: &str) -> String {
+    let mut text = text;
+    // Behind what went wrong inside comes the sentence for the author of the query.
+    if let Some(place) = text.find("No function matches") {
+        text = &text[place..];
+    }
+    if let Some((before, _)) = text.split_once("Candidate functions") {
+        text = before;
+    }
+    while let Some(rest) = LAYERS.iter().find_map(|layer| text.strip_prefix(layer)) {
+        text = rest;
+    }
+    let parser = text.strip_prefix("ParserError(\"").and_then(|text| text.strip_suffix("\")"));
+    let text = parser.unwrap_or(text).trim().trim_end_matches('.');
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What now stands, where a query cannot be planned.
+pub(super) const STANDING: &str = "nothing was computed; outputs stand as they are";
+
+/// The error for SQL that cannot be planned, with its line and column where they are known.
+pub(super) fn sql_error(step: &StepSpec, why: &DataFusionError) -> Error {
+    let diagnostic = why.diagnostic();
+    let text = diagnostic.map_or_else(|| said(why), |diagnostic| clean(&diagnostic.message));
+    if text.contains("single SQL statement") {
+        return Error::new(Code::NotAQuery, format!("step `{}` is more than one query", step.name))
+            .note(STANDING)
+            .hint("a step is one SELECT: make two steps of it");
+    }
+    let span = diagnostic.and_then(|diagnostic| diagnostic.span);
+    let place = span
+        .map(|span| (span.start.line, span.start.column, Some(span.end.column)))
+        .or_else(|| place_in(&text).map(|(line, column)| (line, column, None)));
+    // The place is shown: it need not be told.
+    let sentence = text.rsplit_once(" at Line: ").map_or(text.as_str(), |(sentence, _)| sentence);
+    let mut error = Error::new(Code::BadSql, format!("step `{}`: {sentence}", step.name));
+    if let Some((line, column, end)) = place {
+        error = error.at(excerpt(step, line, column, end));
+    } else if let Some(function) = function_in(&text) {
+        error = at_word(error, step, function);
+    }
+    for note in diagnostic.iter().flat_map(|diagnostic| &diagnostic.notes) {
+        error = match note.message.strip_prefix("possible column ") {
+            Some(column) => error.hint(format!("a column with a similar name exists: `{column}`")),
+            None => error.note(note.message.clone()),
+        };
+    }
+    for help in diagnostic.iter().flat_map(|diagnostic| &diagnostic.helps) {
+        error = error.hint(help.message.clone());
+    }
+    error.note(STANDING)
+}
+
+/// The error for SQL that does something.
+pub(super) fn not_a_query(step: &StepSpec, why: &DataFusionError) -> Error {
+    let text = format!("step `{}` is not a query: {}", step.name, said(why));
+    let error = Error::new(Code::NotAQuery, text)
+        .note(STANDING)
+        .hint("a step is one SELECT; what it gives is published by an output");
+    match step.sql.split_whitespace().next() {
+        Some(word) => at_word(error, step, word),
+        None => error,
+    }
+}
+
+/// `sum` of a sentence that speaks of `'sum(Utf8)'`.
+fn function_in(text: &str) -> Option<&str> {
+    let (_, call) = text.split_once("argument types '")?;
+    call.split_once('(').map(|(function, _)| function)
+}
+
+/// `error` at the only place of the step where `word` is written; without a place if there are
+/// more.
+pub(super) fn at_word(error: Error, step: &StepSpec, word: &str) -> Error {
+    let (sql, word) = (step.sql.to_ascii_lowercase(), word.to_ascii_lowercase());
+    let is_part = |character: char| character.is_alphanumeric() || character == '_';
+    let mut whole = sql.match_indices(&word).filter(|(start, found)| {
+        let (before, after) = (&sql[..*start], &sql[start.saturating_add(found.len())..]);
+        !before.ends_with(is_part) && !after.starts_with(is_part)
+    });
+    match (whole.next(), whole.next()) {
+        (Some((start, found)), None) => {
+            error.at(excerpt_of(step, start, start.saturating_add(found.len())))
+        }
+        _ => error,
+    }
+}
+
+/// The `Line: 1, Column: 8` that the parser puts at the end of its messages.
+fn place_in(text: &str) -> Option<(u64, u64)> {
+    let (_, rest) = text.rsplit_once("Line: ")?;
+    let (line, rest) = rest.split_once(", Column: ")?;
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    Some((line.parse().ok()?, digits.parse().ok()?))
+}
+
+/// The place in the file the SQL was written in, or in the SQL alone if that is not known.
+fn excerpt(step: &StepSpec, line: u64, column: u64, end_column: Option<u64>) -> Excerpt {
+    let nth = |number: u64| usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
+    let mut start = 0;
+    for text in step.sql.split_inclusive('\n').take(nth(line)) {
+        start = text.len().saturating_add(start);
+    }
+    let rest = step.sql.get(start..).unwrap_or_default();
+    let offset = |column: u64| {
+        let mut places = rest.char_indices().map(|(place, _)| place);
+        places.nth(nth(column)).unwrap_or(rest.len()).saturating_add(start)
+    };
+    let from = offset(column);
+    let until = end_column.map_or(from, offset).max(from.saturating_add(1)).min(step.sql.len());
+    let from = from.min(until);
+    excerpt_of(step, from, until)
+}
+
+/// The bytes `from` to `until` of a step's SQL, in the file that it was written in.
+fn excerpt_of(step: &StepSpec, from: usize, until: usize) -> Excerpt {
+    let (text, shift) = match step.origin.offset {
+        Some(shift) => (step.origin.text.clone(), shift),
+        None => (step.sql.as_str().into(), 0),
+    };
+    let span = from.saturating_add(shift)..until.saturating_add(shift);
+    Excerpt { origin: step.origin.file.clone(), text, span, label: "here".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_taken_off() {
+        for (text, expected) in [
+            ("Error during planning: DDL not supported: X", "DDL not supported: X"),
+            ("SQL error: ParserError(\"Expected: x at Line: 1\")", "Expected: x at Line: 1"),
+            ("Arrow error: Cast error: Cannot cast", "Cast error: Cannot cast"),
+            (
+                "Error during planning: Internal error: a\nb. No function matches the given name \
+                 and argument types 'sum(Utf8)'. You might add casts.\n\tCandidate functions:\n",
+                "No function matches the given name and argument types 'sum(Utf8)'. You might add \
+                 casts",
+            ),
+        ] {
+            assert_eq!(clean(text), expected);
+        }
+    }
+}
