@@ -55,6 +55,8 @@ pub struct PipelineSpec {
     pub enabled: bool,
     /// The lag above which it is shown as overdue.
     pub overdue_after: Option<Span>,
+    /// What becomes of windows that were computed with another query.
+    pub on_query_change: OnQueryChange,
     /// How the time line is cut into windows.
     pub grid: WindowGrid,
     /// The start of the first window that `run` computes; `None`: the first window with data.
@@ -65,6 +67,15 @@ pub struct PipelineSpec {
     pub steps: Vec<StepSpec>,
     /// What is published, each from one step; never empty.
     pub outputs: Vec<OutputSpec>,
+}
+
+/// What becomes of windows that were computed with another query than the one in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnQueryChange {
+    /// They are counted and shown.
+    Report,
+    /// They are due.
+    Reprocess,
 }
 
 /// A folder of Parquet with an event time in each row.

@@ -89,7 +89,7 @@ pub(super) enum Command {
     /// Compute windows that were never computed, between two times
     Backfill(RangeArgs),
     /// Compute windows again although they are done, and replace their output
-    Reprocess(RangeArgs),
+    Reprocess(ReprocessArgs),
     /// Watermark, lag, open, pending, stale and failed windows of each pipeline
     Status(StatusArgs),
     /// Commits of a pipeline, newest first
@@ -155,6 +155,16 @@ pub(super) struct RangeArgs {
     pub(super) reason: Option<String>,
     #[command(flatten)]
     pub(super) writing: Writing,
+}
+
+/// Arguments of `reprocess`.
+#[derive(Debug, Args)]
+pub(super) struct ReprocessArgs {
+    #[command(flatten)]
+    pub(super) asked: RangeArgs,
+    /// Only windows that were computed with another query than today's
+    #[arg(long)]
+    pub(super) outdated: bool,
 }
 
 /// A stretch of event time.

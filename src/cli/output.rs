@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::args::{Color, Format, Global};
 use super::diagnostic;
 use crate::error::{Code, Error, ErrorKind};
-use crate::view::json::{self, FailureDoc, SCHEMA};
+use crate::view::json::{self, RefusalDoc, SCHEMA};
 
 /// Errors with one code that are shown in full.
 const ALIKE_MAX: usize = 3;
@@ -27,7 +27,7 @@ pub(super) fn misused(why: &clap::Error) {
     let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
     let error = Error::new(Code::Usage, message).hint("see --help");
     let (exit_code, errors) = (error.kind().exit_code(), vec![json::error(&error)]);
-    if let Ok(line) = serde_json::to_string(&FailureDoc { schema: SCHEMA, exit_code, errors }) {
+    if let Ok(line) = serde_json::to_string(&RefusalDoc { schema: SCHEMA, exit_code, errors }) {
         let _ = writeln!(std::io::stdout(), "{line}");
     }
 }
@@ -132,7 +132,7 @@ impl Output {
         self.show(errors);
         if self.format != Format::Text {
             let errors = errors.iter().map(json::error).collect();
-            self.result("", &FailureDoc { schema: SCHEMA, exit_code, errors });
+            self.result("", &RefusalDoc { schema: SCHEMA, exit_code, errors });
         }
         exit_code
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use super::args::{RangeArgs, RunArgs, SkipArgs};
+use super::args::{RangeArgs, ReprocessArgs, RunArgs, SkipArgs};
 use super::output::Output;
 use super::progress::Progress;
 use super::{Failed, load, of_pipeline, plan};
@@ -32,7 +32,7 @@ pub(super) async fn backfill(
     args: &RangeArgs,
     output: &Output,
 ) -> Result<u8, Failed> {
-    let (spec, request) = requested(project, args, Verb::Backfill)?;
+    let (spec, request) = requested(project, args, Verb::Backfill, false)?;
     if args.writing.dry_run {
         return Ok(plan::show(project, &[spec], Some(&request), output).await.1);
     }
@@ -41,10 +41,11 @@ pub(super) async fn backfill(
 
 pub(super) async fn reprocess(
     project: &Project,
-    args: &RangeArgs,
+    args: &ReprocessArgs,
     output: &Output,
 ) -> Result<u8, Failed> {
-    let (spec, request) = requested(project, args, Verb::Reprocess)?;
+    let ReprocessArgs { asked: args, outdated } = args;
+    let (spec, request) = requested(project, args, Verb::Reprocess, *outdated)?;
     if args.writing.dry_run {
         return Ok(plan::show(project, &[spec], Some(&request), output).await.1);
     }
@@ -86,10 +87,12 @@ fn requested<'a>(
     project: &'a Project,
     args: &RangeArgs,
     verb: Verb,
+    only_outdated: bool,
 ) -> Result<(&'a PipelineSpec, Request), Failed> {
     let spec = load::one(project, &args.pipeline)?;
     let TimeRange { start, end } = range(spec, &args.range.from, &args.range.to)?;
-    Ok((spec, Request { verb, start, end, why: args.reason.clone() }))
+    let why = args.reason.clone();
+    Ok((spec, Request { verb, start, end, only_outdated, why }))
 }
 
 /// Shows what would be replaced and asks.

@@ -42,7 +42,6 @@ pub(super) fn pipeline(raw: &RawPipeline, report: &mut Report<'_>) {
     absent("check", &raw.check, report);
     absent("load", &raw.load, report);
     default("allow_nondeterministic", &raw.allow_nondeterministic, report, |wanted| Ok(!*wanted));
-    default("on_query_change", &raw.on_query_change, report, first_of(&["report", "reprocess"]));
 }
 
 pub(super) fn source(raw: &RawSource, report: &mut Report<'_>) {

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use crate::error::Code;
 use crate::id::PipelineName;
-use crate::spec::{PipelineSpec, SourceSpec, SqlOrigin, StepSpec};
+use crate::spec::{OnQueryChange, PipelineSpec, SourceSpec, SqlOrigin, StepSpec};
 use crate::time::EventTime;
 use crate::window::{WindowGrid, WindowSize};
 
@@ -17,7 +17,7 @@ use super::folders::normal;
 use super::mistake::Mistake;
 use super::raw::{RawPipeline, RawStep, RawWindow};
 use super::resolve::Project;
-use super::value::{filled, length, sql_name, weekday, zone};
+use super::value::{choice, filled, length, sql_name, weekday, zone};
 use super::{later, output, source, without_bom};
 
 /// The spec of `[pipeline.<name>]`.
@@ -32,6 +32,8 @@ pub(super) fn pipeline(
     later::pipeline(raw, report);
     let spec_name = pipeline_name(name, report);
     let overdue_after = report.read("overdue_after", raw.overdue_after.as_ref(), length);
+    let on_query_change =
+        report.read("on_query_change", raw.on_query_change.as_ref(), on_query_change);
     let window = report
         .required("window", raw.window.as_ref(), &place, "a table `window` with `size = \"1h\"`")
         .and_then(|raw| window(raw, report));
@@ -46,11 +48,19 @@ pub(super) fn pipeline(
         owner: raw.owner.clone(),
         enabled: raw.enabled.unwrap_or(true),
         overdue_after: overdue_after?,
+        on_query_change: on_query_change?.unwrap_or(OnQueryChange::Report),
         grid,
         begin,
         sources: sources?,
         steps: steps?,
         outputs: outputs?,
+    })
+}
+
+fn on_query_change(text: &str) -> Result<OnQueryChange, Mistake> {
+    Ok(match choice(text, &["report", "reprocess"])? {
+        "reprocess" => OnQueryChange::Reprocess,
+        _ => OnQueryChange::Report,
     })
 }
 

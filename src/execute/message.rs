@@ -77,8 +77,8 @@ pub(super) fn sql_error(step: &StepSpec, why: &DataFusionError) -> Error {
 }
 
 /// The error for SQL that does something.
-pub(super) fn not_a_query(step: &StepSpec, why: &DataFusionError) -> Error {
-    let text = format!("step `{}` is not a query: {}", step.name, said(why));
+pub(super) fn not_a_query(step: &StepSpec) -> Error {
+    let text = format!("step `{}` is not a query", step.name);
     let error = Error::new(Code::NotAQuery, text)
         .note(STANDING)
         .hint("a step is one SELECT; what it gives is published by an output");

@@ -20,6 +20,7 @@ use futures::StreamExt;
 
 pub use query::{Prepared, prepare};
 pub use session::Engine;
+pub use sql::is_same_query;
 pub use table::{TableSchema, table_schema};
 
 use crate::commit::{Batch, ComputedWindow};

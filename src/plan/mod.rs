@@ -3,7 +3,7 @@
 //!
 //! Work goes in this order: what is in doubt, live windows, late ones, requests; oldest first
 //! (DESIGN §4). A window is due for one reason, the first that applies of
-//! `in_doubt`, `failed_before`, `new`, `late_data` / `input_changed`, `requested`.
+//! `in_doubt`, `failed_before`, `new`, `late_data` / `input_changed`, `query_changed`, `requested`.
 
 mod admission;
 mod batches;
@@ -16,10 +16,10 @@ pub use admission::{admission, admissions};
 pub use batches::{BatchPlan, batches};
 
 use crate::error::{Code, Error};
-use crate::id::RequestId;
+use crate::id::{RequestId, Seq};
 use crate::ledger::{FileId, Ledger};
-use crate::spec::PipelineSpec;
-use crate::state::{LateKind, Reason, Request, State, TimeRange, Verb};
+use crate::spec::{OnQueryChange, PipelineSpec};
+use crate::state::{LateKind, Reason, Request, State, TimeRange, Verb, WindowState};
 use crate::time::EventTime;
 use crate::window::{Window, WindowSet};
 
@@ -36,6 +36,8 @@ pub struct Facts<'a> {
     pub missing: &'a BTreeSet<FileId>,
     /// Whether a listed file could not be read, so that no window may close.
     pub is_held: bool,
+    /// The entries of queries that ask something else than the one in force.
+    pub outdated_queries: &'a BTreeSet<Seq>,
 }
 
 /// What a run would do.
@@ -53,6 +55,8 @@ pub struct Plan {
     pub base: Option<EventTime>,
     /// Requests that nothing is left to do for.
     pub met: Vec<RequestId>,
+    /// How many committed windows were computed with another query than the one in force.
+    pub outdated: u64,
 }
 
 /// A window to compute.
@@ -108,6 +112,7 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
     planner.failed_before();
     planner.new_windows();
     planner.stale();
+    planner.query_changed();
     let met = planner.requests();
     planner.finish(met)
 }
@@ -194,6 +199,21 @@ impl Planner<'_> {
         }
     }
 
+    /// Windows that were computed with another query, if they are to follow it by themselves.
+    fn query_changed(&mut self) {
+        if self.facts.spec.on_query_change == OnQueryChange::Reprocess {
+            for (start, window) in &self.facts.state.windows {
+                if self.is_outdated(window) {
+                    self.add(*start, window.committed.end, Reason::QueryChanged);
+                }
+            }
+        }
+    }
+
+    fn is_outdated(&self, window: &WindowState) -> bool {
+        self.facts.outdated_queries.contains(&window.query)
+    }
+
     /// Adds what requests ask for. Returns those that nothing is left to do for.
     fn requests(&mut self) -> Vec<RequestId> {
         let mut met = Vec::new();
@@ -222,7 +242,9 @@ impl Planner<'_> {
         let computed = self.facts.state.windows.get(&start);
         match request.verb {
             Verb::Backfill => computed.is_none(),
-            Verb::Reprocess => computed.is_none_or(|window| window.begun <= id.0),
+            Verb::Reprocess => computed.map_or(!request.only_outdated, |window| {
+                window.begun <= id.0 && (!request.only_outdated || self.is_outdated(window))
+            }),
         }
     }
 
@@ -237,9 +259,12 @@ impl Planner<'_> {
             return;
         }
         for (start, window) in state.windows.range(request.start..request.end) {
-            if window.begun <= id.0 {
+            if self.is_owed(id, request, *start) {
                 self.add(*start, window.committed.end, Reason::Requested);
             }
+        }
+        if request.only_outdated {
+            return;
         }
         for (from, to) in state.skipped.ranges() {
             let (from, to) = (from.max(request.start), to.min(request.end));
@@ -287,6 +312,8 @@ impl Planner<'_> {
                 None => plan.windows.push(due),
             }
         }
+        let outdated = self.facts.state.windows.values().filter(|window| self.is_outdated(window));
+        plan.outdated = u64::try_from(outdated.count()).unwrap_or(u64::MAX);
         plan.windows.sort_by_key(|due| (rank(due.reason), due.window));
         let range = |(start, end)| TimeRange { start, end };
         plan.empty = self.empty.ranges().map(range).collect();
@@ -349,7 +376,7 @@ fn rank(reason: Reason) -> u8 {
     match reason {
         Reason::InDoubt => 0,
         Reason::FailedBefore | Reason::New => 1,
-        Reason::LateData | Reason::InputChanged => 2,
+        Reason::LateData | Reason::InputChanged | Reason::QueryChanged => 2,
         Reason::Requested => 3,
     }
 }

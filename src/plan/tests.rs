@@ -140,7 +140,8 @@ fn a_backfill_fills_the_gaps_between_what_is_committed() {
 fn a_backfill_from_within_a_window_starts_with_the_next_one() {
     let mut story = Story::tell("begin 8\nfile a 3 4 9");
     let (start, end) = (EventTime::from_micros(hour(3).micros() + 1), hour(5));
-    let ask = Request { verb: Verb::Backfill, start, end, why: None };
+    let (verb, only_outdated, why) = (Verb::Backfill, false, None);
+    let ask = Request { verb, start, end, only_outdated, why };
     story.log.add(crate::state::Body::Request(ask));
     let plan = story.plan();
     assert_eq!(render(&plan), "compute 4 requested, rows 1\nempty 8..9\nopen 9\n",);
@@ -420,4 +421,37 @@ fn empty_stretches_ride_with_the_windows_or_alone() {
     };
     let sizes: Vec<_> = batches(&many, 0).iter().map(|batch| batch.empty.len()).collect();
     assert_eq!(sizes, [10_000, 10_000, 5_000]);
+}
+
+#[test]
+fn another_query_makes_windows_outdated_and_nothing_due() {
+    let before = "file a 8 9 10 11\nrun\nquery";
+    assert_eq!(timeline(before), "open 11\n");
+    assert_eq!(Story::tell(before).plan().outdated, 3);
+    assert_eq!(Story::tell("file a 8 9 10 11\nquery\nrun").plan().outdated, 0);
+}
+
+#[test]
+fn windows_follow_the_query_if_they_are_told_to() {
+    let story = "follow\nfile a 8 9 10 11\nrun\nquery\ncompute 9";
+    assert_eq!(
+        timeline(story),
+        "compute 8 query_changed, rows 1\ncompute 10 query_changed, rows 1\nopen 11\n"
+    );
+    assert_eq!(timeline(&format!("{story}\nrun")), "open 11\n");
+    // Late data says more of why a window is due.
+    assert_eq!(
+        timeline(&format!("{story}\nfile b 8")),
+        "compute 8 late_data, rows 2, late 1 of 1\ncompute 10 query_changed, rows 1\nopen 11\n"
+    );
+}
+
+#[test]
+fn a_request_for_outdated_windows_leaves_the_others() {
+    let story = "file a 8 9 10 11\nrun\nquery\ncompute 9\noutdated 8 10";
+    assert_eq!(timeline(story), "compute 8 requested, rows 1\nopen 11\n");
+    assert_eq!(Story::tell(&format!("{story}\nrun")).plan().outdated, 1, "10 was not asked for");
+    let mut story = Story::tell(story);
+    story.run();
+    assert!(story.log.state.requests.is_empty());
 }

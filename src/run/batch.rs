@@ -52,7 +52,7 @@ impl Worker<'_> {
         let batch = Batch {
             id: BatchId(self.project.clock.new_id()),
             generation: self.state().generation,
-            query: self.state().query.as_ref().map_or(Seq(0), |(seq, _)| *seq),
+            query: self.state().query().map_or(Seq(0), |(seq, _)| seq),
             windows,
             empty: plan.empty,
             base,

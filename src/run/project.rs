@@ -1,20 +1,22 @@
 //! A project with its stores at hand, and what can be known of a pipeline without writing anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::commit::Identity;
 use crate::error::{Code, Error, Result};
-use crate::execute::{Engine, Prepared, TableSchema, prepare, table_schema};
-use crate::id::{PipelineName, RunId};
+use crate::execute::{
+    Engine, Prepared, TableSchema, is_same_query, prepare, table_schema,
+};
+use crate::id::{PipelineName, RunId, Seq};
 use crate::ledger::Ledger;
 use crate::log::{StateLog, read_ledger};
 use crate::plan::{Facts, Plan, admission, plan};
 use crate::source::{Discovery, SourceStore, SourceStores, discover, open, partition_columns};
-use crate::spec::{PipelineSpec, ProjectSpec, SourceSpec};
-use crate::state::{Request, SegmentRef, Shape, ShapeOutput, State};
+use crate::spec::{PipelineSpec, ProjectSpec, SourceSpec, StepSpec};
+use crate::state::{Query, QueryStep, Request, SegmentRef, Shape, ShapeOutput, State};
 use crate::store::{Fault, FaultyStore, LocalStore, Store, layout};
 
 /// A project and who works on it.
@@ -142,6 +144,7 @@ impl Project {
             ledger: &ledger,
             missing: &discovery.missing,
             is_held: !discovery.unreadable.is_empty(),
+            outdated_queries: &outdated_queries(spec, &state),
         });
         Ok(Foreseen { discovery, state, ledger, plan })
     }
@@ -280,6 +283,20 @@ fn foresee_admission(
         all.admit(record.clone(), generation);
     }
     Ok((state, ledger))
+}
+
+/// The query of `spec`.
+pub(super) fn query_of(spec: &PipelineSpec) -> Query {
+    let step =
+        |step: &StepSpec| QueryStep { name: step.name.clone(), sql: step.sql.clone() };
+    Query { steps: spec.steps.iter().map(step).collect() }
+}
+
+/// The entries of `state` whose query asks something else than that of `spec`.
+pub(super) fn outdated_queries(spec: &PipelineSpec, state: &State) -> BTreeSet<Seq> {
+    let now = query_of(spec);
+    let others = state.queries.iter().filter(|(_, then)| !is_same_query(then, &now));
+    others.map(|(seq, _)| *seq).collect()
 }
 
 /// The shape of `spec`.

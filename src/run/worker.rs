@@ -1,13 +1,14 @@
 //! The holder of the lease at work: claim, describe, admit, ask, plan, batches, release.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::drive::{Asked, skippable};
 use super::owner::claim_outputs;
-use super::project::{Opened, Project, Session, shape_of};
+use super::project::{Opened, Project, Session, outdated_queries, query_of, shape_of};
 use crate::error::{Code, Error, Result};
-use crate::execute::Prepared;
+use crate::execute::{Prepared, is_same_query};
 use crate::id::{RequestId, Seq};
 use crate::ledger::{FileRecord, Ledger};
 use crate::log::{StateLog, sweep_staging, write_segment};
@@ -17,7 +18,7 @@ use crate::report::{Observer, PipelineReport, RunEvent};
 use crate::source::{Discovery, discover};
 use crate::spec::PipelineSpec;
 use crate::state::{
-    Body, ClaimReason, Failed, FailedWindow, Query, QueryStep, RowCounts, Skip, State, TimeRange,
+    Body, ClaimReason, Failed, FailedWindow, RowCounts, Skip, State, TimeRange,
 };
 use crate::store::make_folders;
 use crate::time::EventTime;
@@ -32,6 +33,8 @@ pub(super) struct Worker<'a> {
     pub(super) ledger: Arc<Ledger>,
     pub(super) discovery: Discovery,
     pub(super) prepared: Option<Arc<Prepared>>,
+    /// The entries of queries that ask something else than the one in force.
+    outdated_queries: BTreeSet<Seq>,
 }
 
 impl<'a> Worker<'a> {
@@ -47,7 +50,8 @@ impl<'a> Worker<'a> {
         let identity = project.identity.clone();
         let publisher = Publisher::new(opened.log.clone(), outputs, project.clock, identity, state);
         let (log, ledger) = (opened.log, opened.ledger);
-        Self { project, session, publisher, log, ledger, discovery, prepared }
+        let outdated_queries = outdated_queries(session.spec, publisher.state());
+        Self { project, session, publisher, log, ledger, discovery, prepared, outdated_queries }
     }
 
     pub(super) fn state(&self) -> &State {
@@ -139,7 +143,7 @@ impl<'a> Worker<'a> {
             self.publisher.append(Body::Shape(shape_of(spec))).await?;
         }
         let query = query_of(spec);
-        if self.state().query.as_ref().is_none_or(|(_, known)| *known != query) {
+        if self.state().query().is_none_or(|(_, known)| !is_same_query(known, &query)) {
             self.publisher.append(Body::Query(query)).await?;
         }
         Ok(())
@@ -230,6 +234,7 @@ impl<'a> Worker<'a> {
             ledger: &self.ledger,
             missing: &self.discovery.missing,
             is_held: !self.discovery.unreadable.is_empty(),
+            outdated_queries: &self.outdated_queries,
         })
     }
 
@@ -268,10 +273,4 @@ fn before_begin(spec: &PipelineSpec, records: &[FileRecord]) -> RowCounts {
     let early = windows.filter(|(start, _)| spec.begin.is_some_and(|begin| *start < begin));
     let before_begin = early.fold(0, |sum: u64, (_, rows)| sum.saturating_add(*rows));
     RowCounts { before_begin, ..RowCounts::default() }
-}
-
-fn query_of(spec: &PipelineSpec) -> Query {
-    let step =
-        |step: &crate::spec::StepSpec| QueryStep { name: step.name.clone(), sql: step.sql.clone() };
-    Query { steps: spec.steps.iter().map(step).collect() }
 }

@@ -72,7 +72,7 @@ impl State {
             epoch: Epoch(0),
             holder: None,
             shape: None,
-            query: None,
+            queries: BTreeMap::new(),
             generation: Generation(0),
             segments: Vec::new(),
             last_event_at: BTreeMap::new(),
@@ -176,7 +176,7 @@ impl State {
                 Ok(())
             }
             Body::Query(query) => {
-                self.query = Some((entry.n, query.clone()));
+                self.queries.insert(entry.n, query.clone());
                 Ok(())
             }
             Body::Inputs(inputs) => self.apply_inputs(inputs),

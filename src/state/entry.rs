@@ -249,6 +249,9 @@ pub struct Request {
     pub start: EventTime,
     /// Windows that start before this.
     pub end: EventTime,
+    /// Only windows that were computed with another query than the one in force.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_outdated: bool,
     /// Why, in the operator's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -326,6 +329,8 @@ pub enum Reason {
     LateData,
     /// An input was replaced.
     InputChanged,
+    /// It was computed with another query.
+    QueryChanged,
     /// An operator asked for it.
     Requested,
     /// It was begun and not committed.
@@ -342,6 +347,7 @@ impl Reason {
             Self::New => "new",
             Self::LateData => "late_data",
             Self::InputChanged => "input_changed",
+            Self::QueryChanged => "query_changed",
             Self::Requested => "requested",
             Self::InDoubt => "in_doubt",
             Self::FailedBefore => "failed_before",

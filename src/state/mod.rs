@@ -47,8 +47,8 @@ pub struct State {
     pub holder: Option<Holder>,
     /// What fixes where outputs lie, once it is known.
     pub shape: Option<Shape>,
-    /// The newest query and the entry that brought it.
-    pub query: Option<(Seq, Query)>,
+    /// The queries by the entry that brought them; the newest is the one in force.
+    pub queries: BTreeMap<Seq, Query>,
     /// How often the ledger was added to.
     pub generation: Generation,
     /// The ledger's segments, oldest first.
@@ -150,6 +150,12 @@ pub struct OpenBatch {
 }
 
 impl State {
+    /// The query in force, and the entry that brought it; `None` before the first.
+    #[must_use]
+    pub fn query(&self) -> Option<(Seq, &Query)> {
+        self.queries.last_key_value().map(|(seq, query)| (*seq, query))
+    }
+
     /// The seq that the next entry takes; `None` at the end of time.
     #[must_use]
     pub fn next_seq(&self) -> Option<Seq> {

@@ -137,7 +137,7 @@ fn the_shape_is_fixed_once_and_the_newest_query_counts() {
     assert_eq!(broken_by(&log, Body::Shape(shape)), Invariant::Wi1);
 
     let seq = log.add(Body::Query(Query { steps: Vec::new() }));
-    assert_eq!(log.state.query, Some((seq, Query { steps: Vec::new() })));
+    assert_eq!(log.state.query(), Some((seq, &Query { steps: Vec::new() })));
 }
 
 #[test]

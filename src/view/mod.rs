@@ -6,3 +6,24 @@ mod status;
 pub mod text;
 
 pub use status::{PipelineState, StatusView, WindowCounts, status};
+
+use crate::error::Code;
+
+/// What gets a window further that failed with `code`: the log keeps no more than its sentence.
+#[must_use]
+pub fn hint(code: &str) -> Option<&'static str> {
+    Some(match Code::parse(code)? {
+        Code::SqlFailed => {
+            "mend the query or its input and run `highwater run`, or go on without the window: \
+             `highwater skip`"
+        }
+        Code::CorruptInput => "put a whole file in its place and run `highwater run`",
+        Code::InputRemoved => "put the file back and run `highwater run`",
+        Code::WindowTooLarge => "raise `max_object_bytes` or `memory_limit` in [engine]",
+        Code::StorageFull => "make room and run `highwater run` again",
+        Code::PermissionDenied => {
+            "give the user that runs highwater access to it, then run `highwater run`"
+        }
+        _ => return None,
+    })
+}

@@ -132,7 +132,10 @@ fn counts(spec: &PipelineSpec, state: &State, plan: &Plan) -> WindowCounts {
         let ranges = ranges.ranges().filter(|(start, _)| *start > EventTime::FIRST);
         ranges.map(|(start, end)| number(spec.grid.windows_from(start, end).count())).sum()
     };
-    let is_again = |reason: Reason| matches!(reason, Reason::LateData | Reason::InputChanged);
+    let is_again = |reason: Reason| {
+        use Reason::{InputChanged, LateData, QueryChanged};
+        matches!(reason, LateData | InputChanged | QueryChanged)
+    };
     WindowCounts {
         committed: number(state.windows.len()),
         empty: windows_in(&state.empty),

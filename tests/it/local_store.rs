@@ -12,7 +12,9 @@ use tempfile::TempDir;
 
 use crate::equal::assert_equal;
 use crate::kill::run_well;
-use crate::support::{DAY_0, HOUR, Project, Row, TINY, block_on, code, document, files_below};
+use crate::support::{
+    DAY_0, Dice, HOUR, Project, Row, TINY, block_on, code, document, files_below,
+};
 
 /// A store below a folder of its own, beside its staging folder.
 struct Disk {
@@ -62,7 +64,6 @@ impl Disk {
     }
 }
 
-/// Names that come to the same order as the keys they are in.
 fn code_of<T: std::fmt::Debug>(result: Result<T>) -> Code {
     result.unwrap_err().code()
 }
@@ -191,10 +192,13 @@ fn links_are_followed_to_files_inside_and_refused_elsewhere() {
     }
 }
 
-/// Six windows with objects of about a kibibyte.
+/// Two windows whose objects are larger than their log.
 fn project() -> Project {
     let project = Project::new(TINY);
-    let rows: Vec<Row> = (0..7).map(|hour| (DAY_0 + hour * HOUR, "a", 60 + hour)).collect();
+    let mut dice = Dice(1);
+    let rows: Vec<Row> = (0..2000)
+        .map(|n| (DAY_0 + n * HOUR / 900, "a", i64::try_from(dice.roll(1 << 40)).unwrap()))
+        .collect();
     project.feed("a.parquet", &rows);
     project
 }
@@ -205,7 +209,7 @@ fn a_run_that_may_write_no_more_is_loud_and_is_made_good_later() {
     run_well(&undisturbed, &["run"]);
     let late = [(DAY_0 + 9, "late", 80)];
     // In KiB: nothing at all fits, the first entries do, the log does and objects do not.
-    for limit in [0, 1, 2] {
+    for limit in [0, 1, 4] {
         let project = project();
         let limited = |project: &Project| {
             let binary = project.command(&[]).get_program().to_owned();

@@ -82,7 +82,7 @@ fn different_pipelines_of_a_project_do_not_wait_for_each_other() {
 
 #[test]
 fn a_held_lease_names_its_holder_and_is_free_once_that_is_killed() {
-    for point in ["claim.before:1", "begin.after:1", "publish.after:2", "release.before:1"] {
+    for point in ["claim.before:1", "begin.after:1", "publish.after:2", "commit.before:1"] {
         let project = Project::new(TINY);
         (0..ROUNDS).for_each(|round| feed(&project, round));
         let mut holder = hold(&project, point);

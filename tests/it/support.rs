@@ -13,6 +13,7 @@ use highwater::clock::Clock;
 use highwater::config::{ConfigInput, load};
 use highwater::report::{NoObserver, PipelineReport, Problem};
 use highwater::run::{Asked, run_pipeline, verify_pipeline};
+use highwater::spec::ProjectSpec;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
@@ -70,6 +71,8 @@ sort_by = ["event_time", "key"]
 #[derive(Debug)]
 pub(crate) struct Project {
     folder: TempDir,
+    /// What `config.toml` says: to prove it right takes longer than a tiny run.
+    spec: ProjectSpec,
 }
 
 impl Project {
@@ -78,7 +81,14 @@ impl Project {
         let folder = tempfile::Builder::new().prefix("highwater-it-").tempdir().unwrap();
         fs::write(folder.path().join("config.toml"), config).unwrap();
         fs::create_dir(folder.path().join("in")).unwrap();
-        Self { folder }
+        let spec = load(&ConfigInput {
+            text: config,
+            origin: "config.toml",
+            base: folder.path(),
+            environment: &[],
+            read_sql: &|path| fs::read_to_string(path),
+        });
+        Self { folder, spec: spec.unwrap() }
     }
 
     /// The same project in another folder: its files have the same times.
@@ -91,7 +101,14 @@ impl Project {
             set_modified(&to, &from);
         }
         fs::create_dir_all(folder.path().join("in")).unwrap();
-        Self { folder }
+        let moved =
+            |path: &Path| folder.path().join(path.strip_prefix(self.folder.path()).unwrap());
+        let mut spec = self.spec.clone();
+        (spec.root, spec.state) = (moved(&spec.root), moved(&spec.state));
+        for source in spec.pipelines.iter_mut().flat_map(|pipeline| &mut pipeline.sources) {
+            source.path = moved(&source.path);
+        }
+        Self { folder, spec }
     }
 
     /// A file or folder of the project.
@@ -121,15 +138,7 @@ impl Project {
 
     /// The project as the library opens it.
     pub(crate) fn open(&self) -> highwater::run::Project {
-        let text = fs::read_to_string(self.path("config.toml")).unwrap();
-        let spec = load(&ConfigInput {
-            text: &text,
-            origin: "config.toml",
-            base: self.folder.path(),
-            environment: &[],
-            read_sql: &|path| fs::read_to_string(path),
-        });
-        highwater::run::Project::new(spec.unwrap(), Clock::system()).unwrap()
+        highwater::run::Project::new(self.spec.clone(), Clock::system()).unwrap()
     }
 
     /// Runs every pipeline in this process, whatever becomes of it.

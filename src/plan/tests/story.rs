@@ -9,7 +9,9 @@
 //! fail 9               window 9 is computed, and fails
 //! refuse 9             window 9 is found not to be computable
 //! skip 8 12            the windows from 8 to 12 are skipped
-//! backfill 3 6         windows are asked for; so does `reprocess`
+//! backfill 3 6         windows are asked for; so do `reprocess` and `outdated`
+//! query                the query asks something else from here on
+//! follow               `on_query_change = "reprocess"`
 //! gone a               file `a` is not listed any more
 //! held                 a listed file cannot be read
 //! begin 8              `begin` of the configuration; so do `delay` (in hours) and `sources`
@@ -22,11 +24,12 @@ use std::fmt::Write;
 
 use crate::ledger::{FileId, FileRecord, InputVersion, Ledger};
 use crate::plan::*;
-use crate::spec::{OnNullTime, PipelineSpec, SourceSpec};
+use crate::id::Seq;
+use crate::spec::{OnNullTime, OnQueryChange, PipelineSpec, SourceSpec};
 use crate::state::tests::log::{
     Log, claim, commit, failed, hour, hour_of, request, skip, watermark,
 };
-use crate::state::{Body, Failed, Skip, Verb, WatermarkMove};
+use crate::state::{Body, Failed, Query, Request, Skip, Verb, WatermarkMove};
 use crate::time::{EventTime, ProcessingTime, Span};
 use crate::window::{WindowGrid, WindowSize};
 
@@ -40,6 +43,7 @@ pub(super) struct Story {
     pub(super) ledger: Ledger,
     missing: BTreeSet<FileId>,
     is_held: bool,
+    outdated: BTreeSet<Seq>,
     batches: u128,
 }
 
@@ -51,6 +55,7 @@ impl Story {
             ledger: Ledger::default(),
             missing: BTreeSet::new(),
             is_held: false,
+            outdated: BTreeSet::new(),
             batches: 0,
         }
     }
@@ -84,6 +89,16 @@ impl Story {
             ("skip", [start, end]) => self.skip(*start, *end),
             ("backfill", [start, end]) => self.request(Verb::Backfill, *start, *end),
             ("reprocess", [start, end]) => self.request(Verb::Reprocess, *start, *end),
+            ("outdated", [start, end]) => {
+                let (verb, only_outdated, why) = (Verb::Reprocess, true, None);
+                let (start, end) = (hour(*start), hour(*end));
+                self.log.add(Body::Request(Request { verb, start, end, only_outdated, why }));
+            }
+            ("query", []) => {
+                self.outdated = self.log.state.queries.keys().copied().collect();
+                self.log.add(Body::Query(Query { steps: Vec::new() }));
+            }
+            ("follow", []) => self.spec.on_query_change = OnQueryChange::Reprocess,
             ("gone", []) => drop(self.missing.insert(file_id(words[0]))),
             ("held", []) => self.is_held = true,
             ("begin", [at]) => self.spec.begin = Some(hour(*at)),
@@ -138,6 +153,7 @@ impl Story {
             ledger: &self.ledger,
             missing: &self.missing,
             is_held: self.is_held,
+            outdated_queries: &self.outdated,
         })
     }
 
@@ -242,6 +258,7 @@ fn spec() -> PipelineSpec {
         owner: None,
         enabled: true,
         overdue_after: None,
+        on_query_change: OnQueryChange::Report,
         grid: WindowGrid::new(WindowSize::Minutes(60), chrono_tz::Tz::UTC),
         begin: None,
         sources: vec![source("t")],

@@ -251,7 +251,8 @@ fn any_query() -> impl Strategy<Value = Body> {
 fn any_request() -> impl Strategy<Value = Body> {
     let verb = prop::sample::select(vec![Verb::Backfill, Verb::Reprocess]);
     (verb, any_range(), any::<Option<String>>()).prop_map(|(verb, at, why)| {
-        Body::Request(Request { verb, start: at.start, end: at.end, why })
+        let only_outdated = verb == Verb::Reprocess;
+        Body::Request(Request { verb, start: at.start, end: at.end, only_outdated, why })
     })
 }
 

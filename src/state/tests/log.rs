@@ -57,7 +57,8 @@ pub(crate) fn claim() -> Body {
 
 /// A request for the windows from one hour to another.
 pub(crate) fn request(verb: Verb, start: i64, end: i64) -> Body {
-    Body::Request(Request { verb, start: hour(start), end: hour(end), why: None })
+    let (start, end) = (hour(start), hour(end));
+    Body::Request(Request { verb, start, end, only_outdated: false, why: None })
 }
 
 /// What a log says of a window that could not be computed.
@@ -223,7 +224,7 @@ impl Log {
         Begin {
             batch: batch_id(batch),
             generation: self.state.generation,
-            query: self.state.query.as_ref().map_or(Seq(0), |(seq, _)| *seq),
+            query: self.state.query().map_or(Seq(0), |(seq, _)| seq),
             windows: windows.iter().map(window).collect(),
         }
     }

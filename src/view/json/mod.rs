@@ -16,7 +16,7 @@ pub use check::CheckDoc;
 pub use history::{CommitDoc, CommitWindowDoc, HistoryDoc, OutputDoc, SkipDoc, committed};
 pub use plan::{DueDoc, PlanDoc, PlanPipelineDoc, SkipPlanDoc, plan, skip};
 pub use requests::{RequestDoc, RequestsDoc, request};
-pub use run::{RunDoc, RunPipelineDoc, run};
+pub use run::{FailureDoc, RunDoc, RunPipelineDoc, run};
 pub use status::{LastRunDoc, StatusDoc, StatusPipelineDoc, WindowsDoc, status};
 pub use verify::{CheckedDoc, ProblemDoc, VerifyDoc, verify};
 
@@ -77,7 +77,7 @@ pub fn error(error: &Error) -> ErrorDoc {
 
 /// The document of a command that could not begin.
 #[derive(Debug, Serialize)]
-pub struct FailureDoc {
+pub struct RefusalDoc {
     /// [`SCHEMA`].
     pub schema: u32,
     /// The exit code.

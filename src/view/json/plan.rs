@@ -40,6 +40,8 @@ pub struct PlanPipelineDoc {
     pub empty: Vec<TimeRange>,
     /// Windows with rows that are not closed.
     pub open: Vec<TimeRange>,
+    /// Committed windows that were computed with another query than today's.
+    pub outdated: u64,
     /// Rows later than the allowed lateness.
     pub expired_rows: u64,
     /// Rows before the pipeline's begin that no backfill has computed.
@@ -101,6 +103,7 @@ pub fn plan(
         refused: plan.refused.iter().map(refused).collect(),
         empty: plan.empty.clone(),
         open: plan.open.iter().map(range).collect(),
+        outdated: plan.outdated,
         expired_rows: 0,
         before_begin_rows,
     }

@@ -31,6 +31,8 @@ pub struct RequestDoc {
     pub start: EventTime,
     /// Windows that start before this.
     pub end: EventTime,
+    /// Only windows that were computed with another query than today's.
+    pub only_outdated: bool,
     /// Why, in the operator's words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -45,6 +47,7 @@ pub fn request(pipeline: &PipelineName, id: RequestId, request: &Request) -> Req
         verb: request.verb,
         start: request.start,
         end: request.end,
+        only_outdated: request.only_outdated,
         why: request.why.clone(),
     }
 }

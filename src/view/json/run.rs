@@ -7,6 +7,7 @@ use crate::id::{PipelineName, RunId};
 use crate::report::PipelineReport;
 use crate::state::{FailedWindow, RowCounts};
 use crate::time::EventTime;
+use crate::view::hint;
 
 /// What `run`, `backfill`, `reprocess` and `skip` say.
 #[derive(Debug, Serialize)]
@@ -45,10 +46,31 @@ pub struct RunPipelineDoc {
     /// How long it took, in milliseconds.
     pub duration_ms: i64,
     /// The windows that failed.
-    pub failures: Vec<FailedWindow>,
+    pub failures: Vec<FailureDoc>,
     /// The request that was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
+}
+
+/// A window that failed.
+#[derive(Debug, Serialize)]
+pub struct FailureDoc {
+    /// Its start.
+    pub start: EventTime,
+    /// Its end.
+    pub end: EventTime,
+    /// The code of the error.
+    pub code: String,
+    /// Its sentence.
+    pub message: String,
+    /// What gets further.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<&'static str>,
+}
+
+fn failure(failed: &FailedWindow) -> FailureDoc {
+    let FailedWindow { start, end, code, message } = failed.clone();
+    FailureDoc { start, end, hint: hint(&code), code, message }
 }
 
 /// The document form of a report.
@@ -64,7 +86,7 @@ pub fn run(report: &PipelineReport) -> RunPipelineDoc {
         rows: report.rows,
         bytes_read: report.bytes_read,
         duration_ms: report.took.micros().div_euclid(1_000),
-        failures: report.failures.clone(),
+        failures: report.failures.iter().map(failure).collect(),
         request: report.request.map(|id| id.to_string()),
     }
 }

@@ -38,6 +38,10 @@ pub fn plan(
         let _ = writeln!(text, "  refused   {label}    {} {}", why.code(), why.message());
     }
     text.push_str(&not_yet(spec, plan));
+    if plan.outdated > 0 {
+        let windows = counted(plan.outdated, "window");
+        let _ = writeln!(text, "  outdated  {windows} of another query; `reprocess --outdated` renews");
+    }
     if before_begin_rows > 0 {
         let rows = counted(before_begin_rows, "row");
         let _ = writeln!(text, "  before    {rows} before `begin`; `backfill` takes them in");
@@ -125,6 +129,7 @@ fn why(group: &[DueWindow], reason: Reason) -> String {
         }
         Reason::InputChanged if group.len() > 1 => "input replaced".to_owned(),
         Reason::InputChanged => format!("{} replaced", counted(files, "file")),
+        Reason::QueryChanged => "query changed".to_owned(),
         Reason::Requested => "requested".to_owned(),
         Reason::InDoubt => "begun, not committed".to_owned(),
         Reason::FailedBefore => "failed before".to_owned(),

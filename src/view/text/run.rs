@@ -1,11 +1,13 @@
 //! What a run does and did, as text.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::{counted, grouped, instant, instant_after, label, number, sign};
 use crate::report::PipelineReport;
 use crate::spec::PipelineSpec;
 use crate::state::{CommittedWindow, FailedWindow};
+use crate::view::hint;
 
 /// One committed window of a run.
 #[must_use]
@@ -44,8 +46,13 @@ pub fn run(spec: &PipelineSpec, report: &PipelineReport) -> String {
     let entries = report.entries.map(|(first, last)| format!("    log entries {first}–{last}"));
     let _ = writeln!(text, "  watermark {watermark}{}", entries.unwrap_or_default());
     if !report.failures.is_empty() {
-        text.push_str("  failed windows keep the output they had and stay due: mend the cause, ");
-        text.push_str("then `highwater run`\n");
+        text.push_str("  failed windows keep the output they had, and stay due\n");
+        let codes: BTreeSet<&str> = report.failures.iter().map(|failed| &*failed.code).collect();
+        for code in codes {
+            if let Some(hint) = hint(code) {
+                let _ = writeln!(text, "  {code}: {hint}");
+            }
+        }
     }
     if let (Some(id), false) = (report.request, is_well) {
         let _ = writeln!(text, "  request {id} stays open until it is done: see `requests`");

@@ -63,6 +63,11 @@ fn done(spec: &PipelineSpec, view: &StatusView) -> String {
     text
 }
 
+fn what(request: &Request) -> String {
+    let outdated = if request.only_outdated { " --outdated" } else { "" };
+    format!("{}{outdated}", request.verb.as_str())
+}
+
 /// A request that is not done.
 #[derive(Debug)]
 pub struct RequestLine<'a> {
@@ -85,7 +90,7 @@ pub fn requests(requests: &[RequestLine<'_>]) -> String {
         table.add_row([
             spec.name.to_string(),
             id.to_string(),
-            request.verb.as_str().to_owned(),
+            what(request),
             instant(spec, Some(request.start)),
             instant(spec, Some(request.end)),
             request.why.clone().unwrap_or_default(),

@@ -147,6 +147,7 @@ fn check(seed: u64) {
             verb: Verb::Reprocess,
             start: EventTime::from_micros(from),
             end: EventTime::from_micros(to),
+            only_outdated: false,
             why: None,
         });
         let plan = planned(&project, request.clone());
