@@ -196,10 +196,10 @@ impl World<'_> {
                     crashpoint::pass("publish.after");
                     Event::Published(object, answer(written))
                 }
-                Effect::Inspect { object, staged } => {
-                    let found = self.outputs.sha256(&staged.path).await;
-                    let is_ours = found.map(|hash| hash == Some(staged.digest.sha256));
-                    Event::Inspected(object, is_ours.map_err(fault))
+                Effect::Inspect { object, path, sha256 } => {
+                    let found = self.outputs.sha256(&path).await;
+                    let has_them = found.map(|hash| hash == Some(sha256));
+                    Event::Inspected(object, has_them.map_err(fault))
                 }
                 Effect::Finished(_) => Event::Paused,
             }

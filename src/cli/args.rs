@@ -31,13 +31,28 @@ Exit codes:
 #[derive(Debug, Args)]
 pub(super) struct Global {
     /// Config file [default: ./config.toml, then each parent folder]
-    #[arg(short, long, global = true, value_name = "FILE", env = "HIGHWATER_CONFIG", hide_env_values = true, help_heading = "Global options")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "HIGHWATER_CONFIG",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
     pub(super) config: Option<PathBuf>,
     /// Output for people or machines
     #[arg(long, global = true, value_enum, default_value_t, help_heading = "Global options")]
     pub(super) format: Format,
     /// Colour [NO_COLOR, CLICOLOR_FORCE and TERM=dumb are honoured]
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        help_heading = "Global options"
+    )]
     pub(super) color: Color,
     /// More detail
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]

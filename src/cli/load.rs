@@ -113,10 +113,16 @@ fn unknown(project: &Project, wanted: &str) -> Error {
 }
 
 /// An instant of the command line, read in the pipeline's zone.
-pub(super) fn instant(spec: &PipelineSpec, option: &str, text: &str) -> Result<EventTime, Vec<Error>> {
+pub(super) fn instant(
+    spec: &PipelineSpec,
+    option: &str,
+    text: &str,
+) -> Result<EventTime, Vec<Error>> {
     let usable = EventTime::parse(text, spec.grid.zone()).filter(|at| at.is_usable());
     usable.ok_or_else(|| {
-        vec![Error::new(Code::Usage, format!("{option} is not a time: `{text}`"))
-            .hint("write 2026-10-31, 2026-10-31T05, or RFC 3339: 2026-10-31T05:00:00Z")]
+        vec![
+            Error::new(Code::Usage, format!("{option} is not a time: `{text}`"))
+                .hint("write 2026-10-31, 2026-10-31T05, or RFC 3339: 2026-10-31T05:00:00Z"),
+        ]
     })
 }

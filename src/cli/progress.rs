@@ -49,10 +49,26 @@ struct EventDoc<'a> {
 #[serde(untagged)]
 enum What<'a> {
     Nothing {},
-    Plan { windows: usize },
-    Committed { window: WindowDoc, reason: Reason, rows_in: u64, rows_out: u64, rows_late: u64, commit: u64 },
-    Failed { window: WindowDoc, code: &'a str, message: &'a str },
-    Finished { exit_code: u8, result: &'a RunDoc },
+    Plan {
+        windows: usize,
+    },
+    Committed {
+        window: WindowDoc,
+        reason: Reason,
+        rows_in: u64,
+        rows_out: u64,
+        rows_late: u64,
+        commit: u64,
+    },
+    Failed {
+        window: WindowDoc,
+        code: &'a str,
+        message: &'a str,
+    },
+    Finished {
+        exit_code: u8,
+        result: &'a RunDoc,
+    },
 }
 
 #[derive(Serialize)]
@@ -151,7 +167,8 @@ impl Progress {
     /// A line for logs, which add no time of their own.
     fn plain(&self, text: &str) -> String {
         let micros = self.clock.now().micros();
-        let second = ProcessingTime::from_micros(micros.saturating_sub(micros.rem_euclid(1_000_000)));
+        let second =
+            ProcessingTime::from_micros(micros.saturating_sub(micros.rem_euclid(1_000_000)));
         format!("{second} {text}")
     }
 }
@@ -200,7 +217,11 @@ impl Progress {
     fn failed(&self, spec: &PipelineSpec, window: &FailedWindow) {
         let range = WindowDoc { start: window.start, end: window.end };
         let (code, message) = (window.code.as_str(), window.message.as_str());
-        self.event("window_failed", Some(&spec.name), What::Failed { window: range, code, message });
+        self.event(
+            "window_failed",
+            Some(&spec.name),
+            What::Failed { window: range, code, message },
+        );
         let slot = self.bar.lock();
         let bar = slot.as_ref().ok().and_then(|bar| bar.as_ref());
         match bar {

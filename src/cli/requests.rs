@@ -72,7 +72,6 @@ async fn waiting<'a>(
 fn show(waiting: &[RequestLine<'_>], output: &Output) {
     let requests =
         waiting.iter().map(|line| json::request(&line.spec.name, line.id, &line.request));
-    let document =
-        RequestsDoc { schema: SCHEMA, requests: requests.collect(), errors: Vec::new() };
+    let document = RequestsDoc { schema: SCHEMA, requests: requests.collect(), errors: Vec::new() };
     output.result(&text::requests(waiting), &document);
 }

@@ -18,8 +18,7 @@ use crate::view::text;
 pub(super) async fn run(project: &Project, args: &RunArgs, output: &Output) -> Result<u8, Failed> {
     let pipelines = load::pick(project, &args.which)?;
     let is_named = !args.which.pipelines.is_empty();
-    let pipelines: Vec<_> =
-        pipelines.into_iter().filter(|spec| spec.enabled || is_named).collect();
+    let pipelines: Vec<_> = pipelines.into_iter().filter(|spec| spec.enabled || is_named).collect();
     if args.writing.dry_run {
         return Ok(plan::show(project, &pipelines, None, output).await.1);
     }
@@ -78,7 +77,9 @@ fn range(spec: &PipelineSpec, from: &str, to: &str) -> Result<TimeRange, Failed>
     let end = load::instant(spec, "--to", to)?;
     if start >= end {
         let text = format!("--from {from} is not before --to {to}");
-        return Err(vec![Error::new(Code::Usage, text).hint("--from is inclusive, --to exclusive")]);
+        return Err(vec![
+            Error::new(Code::Usage, text).hint("--from is inclusive, --to exclusive"),
+        ]);
     }
     Ok(TimeRange { start, end })
 }

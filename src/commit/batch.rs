@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Effect, ObjectDigest, ObjectIndex, ObjectVersion, StoreFault, TRIES_MAX, WriteAnswer};
 use crate::error::Code;
+use crate::hash::ContentHash;
 use crate::id::{AttemptId, BatchId, Generation, Seq};
 use crate::state::{
     BatchWindow, Begin, Commit, CommittedOutput, CommittedWindow, FailedWindow, InputsDigest,
@@ -51,6 +52,8 @@ pub struct StagedOutput {
     pub digest: ObjectDigest,
     /// Its rows.
     pub rows: u64,
+    /// The hash of its rows, where one could be made.
+    pub content: Option<ContentHash>,
 }
 
 impl Batch {
@@ -96,6 +99,8 @@ struct Object {
 pub(super) struct Publication {
     batch: Batch,
     computed: Vec<Result<ComputedWindow, FailedWindow>>,
+    /// The windows that keep their objects, by place in the batch.
+    kept: BTreeMap<usize, CommittedWindow>,
     objects: BTreeMap<ObjectIndex, Object>,
     tries: u32,
 }
@@ -114,13 +119,18 @@ pub(super) enum Step {
 }
 
 impl Publication {
-    /// Starts to publish what was computed: asks for the version of each object.
+    /// Starts to publish what was computed, but for the windows that are `kept`: asks for the version
+    /// of each object.
     pub(super) fn new(
         batch: Batch,
         computed: Vec<Result<ComputedWindow, FailedWindow>>,
+        kept: BTreeMap<usize, CommittedWindow>,
     ) -> (Self, Step) {
         let mut objects = BTreeMap::new();
         for (window, result) in computed.iter().enumerate() {
+            if kept.contains_key(&window) {
+                continue;
+            }
             let outputs = result.iter().flat_map(|window| &window.outputs);
             for (output, staged) in outputs.cloned().enumerate() {
                 let object = Object { staged, progress: Progress::Observing, unsure: false };
@@ -130,7 +140,7 @@ impl Publication {
         let effects: Vec<_> =
             objects.iter().map(|(index, object)| observe(*index, &object.staged)).collect();
         let step = if effects.is_empty() { Step::Over } else { Step::Do(effects) };
-        (Self { batch, computed, objects, tries: 0 }, step)
+        (Self { batch, computed, kept, objects, tries: 0 }, step)
     }
 
     /// The version of an object is known, or cannot be had.
@@ -180,8 +190,8 @@ impl Publication {
             }
             WriteAnswer::Unclear(_) => {
                 object.unsure = true;
-                let staged = Box::new(object.staged.clone());
-                inspect = Some(Effect::Inspect { object: index, staged });
+                let (path, sha256) = (object.staged.path.clone(), object.staged.digest.sha256);
+                inspect = Some(Effect::Inspect { object: index, path, sha256 });
                 Progress::Inspecting
             }
         });
@@ -248,7 +258,7 @@ impl Publication {
     /// object was, or may have been, is named neither as committed nor as failed, and so stays in
     /// doubt.
     pub(super) fn commit(self) -> (Commit, Option<StoreFault>) {
-        let Self { batch, computed, objects, .. } = self;
+        let Self { batch, computed, mut kept, objects, .. } = self;
         let mut commit = Commit {
             batch: batch.id,
             windows: Vec::new(),
@@ -258,6 +268,10 @@ impl Publication {
         };
         let mut unknown = None;
         for (place, (begun, result)) in batch.windows.into_iter().zip(computed).enumerate() {
+            if let Some(kept) = kept.remove(&place) {
+                commit.windows.push(kept);
+                continue;
+            }
             let first = ObjectIndex { window: place, output: 0 };
             let end = ObjectIndex { window: place.saturating_add(1), output: 0 };
             let objects: Vec<_> = objects.range(first..end).map(|(_, object)| object).collect();
@@ -315,7 +329,9 @@ fn committed(begun: BatchWindow, computed: ComputedWindow) -> CommittedWindow {
                 sha256: staged.digest.sha256,
                 rows: staged.rows,
                 att: staged.att,
+                content: staged.content,
             })
             .collect(),
+        unchanged: false,
     }
 }

@@ -8,7 +8,7 @@
 //!        │               ▼       │              Compute          ── all failed ──► append `failed`
 //!        │           ReadEntry ──┘ absent          │
 //!        │               │ mine / other's        Observe each object     (which version is there?)
-//!        ▼               ▼                         │
+//!        ▼               ▼                         │  (a window with the rows it has keeps its objects)
 //!     Finished(Committed | Fenced | …)           Fence              (is the next log place free?)
 //!                                                  │
 //!                                                Publish each, only over the observed version
@@ -29,6 +29,7 @@ mod append;
 mod batch;
 #[cfg(test)]
 mod tests;
+mod unchanged;
 mod writer;
 
 pub use batch::{Batch, ComputedWindow, StagedOutput};
@@ -96,13 +97,15 @@ pub enum Effect {
         /// The version it replaces; `None`: it must not exist.
         over: Option<ObjectVersion>,
     },
-    /// Ask whether the published object is the staged one, byte for byte. (Each attempt's bytes are
-    /// its own, for it is named in them.) Answer: [`Event::Inspected`].
+    /// Ask whether the object at `path` has these bytes. (Each attempt's bytes are its own, for it is
+    /// named in them.) Answer: [`Event::Inspected`].
     Inspect {
         /// Which object of the batch.
         object: ObjectIndex,
-        /// What was published, perhaps.
-        staged: Box<StagedOutput>,
+        /// Its key.
+        path: String,
+        /// The hash of the bytes.
+        sha256: Sha256,
     },
     /// The command is over. No answer.
     Finished(Outcome),

@@ -7,6 +7,7 @@ use world::{Fault, Run, World, broken};
 
 use super::*;
 use crate::error::Code;
+use crate::hash::ContentHash;
 use crate::id::AttemptId;
 use crate::state::tests::log::{Log, claim, encoded, hour, request, who};
 use crate::state::{Entry, State, Verb};
@@ -368,4 +369,41 @@ fn a_batch_of_empty_stretches_moves_the_watermark_without_publishing() {
     ));
     assert!(matches!(writer.step(stored())[..], [Effect::Finished(Outcome::Committed(_))]));
     assert_eq!(writer.state().watermark, Some(hour(9)), "not past the hole at 9");
+}
+
+/// A first run, and a second one that computes the rows the windows have already.
+fn same_again(prepare: impl FnOnce(&mut World)) -> (World, String, World) {
+    let mut world = World::new(None);
+    world.content = Some(ContentHash::new("rows", 1));
+    let _ = Run::open(&world, 1).finish(&mut world, &[]);
+    let before = world.clone();
+    prepare(&mut world);
+    let mut again = Run::open(&world, 2);
+    let _ = again.finish(&mut world, &[]);
+    (before, again.trace.join(", "), world)
+}
+
+#[test]
+fn a_window_with_the_rows_it_has_keeps_its_objects() {
+    let (before, trace, after) = same_again(|_| {});
+    assert!(!trace.contains("publish") && trace.contains("inspect a0"), "{trace}");
+    let committed = |world: &World, at| world.state.windows[&hour(at)].committed.clone();
+    for at in [0, 1] {
+        let (then, now) = (committed(&before, at), committed(&after, at));
+        assert_eq!((&now.outputs, now.rev, now.unchanged), (&then.outputs, then.rev, true));
+    }
+    assert!(after.state.in_doubt.is_empty());
+    assert_eq!(after.violation, None);
+}
+
+#[test]
+fn a_window_with_other_rows_or_a_damaged_object_is_published() {
+    let (_, trace, _) = same_again(|world| world.content = Some(ContentHash::new("rows", 2)));
+    assert!(trace.contains("publish a0") && !trace.contains("inspect"), "{trace}");
+
+    let (_, trace, after) = same_again(|world| world.damage("b0"));
+    // The sister of a damaged object is replaced with it: a window has one revision.
+    assert!(trace.contains("publish a0") && trace.contains("publish b0"), "{trace}");
+    assert!(!trace.contains("publish a1"), "{trace}");
+    after.assert_complete();
 }

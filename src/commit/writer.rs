@@ -2,6 +2,7 @@
 
 use super::append::{self, Append};
 use super::batch::{self, Batch, Publication};
+use super::unchanged::Comparison;
 use super::{Command, ComputedWindow, Effect, Event, Outcome, StoreFault};
 use crate::error::Code;
 use crate::id::{AttemptId, Epoch, RunId};
@@ -37,6 +38,9 @@ pub struct Writer {
     phase: Phase,
 }
 
+/// What was computed, in the batch's order.
+type Computed = Vec<Result<ComputedWindow, FailedWindow>>;
+
 #[derive(Clone, Debug)]
 enum Phase {
     Idle,
@@ -47,6 +51,12 @@ enum Phase {
     },
     Computing {
         batch: Box<Batch>,
+        stamp: Stamp,
+    },
+    Comparing {
+        comparison: Comparison,
+        batch: Box<Batch>,
+        computed: Computed,
         stamp: Stamp,
     },
     Publishing {
@@ -108,6 +118,9 @@ impl Writer {
         match std::mem::replace(&mut self.phase, Phase::Stopped) {
             Phase::Appending { append, then } => self.step_append(append, then, event),
             Phase::Computing { batch, stamp } => self.step_compute(*batch, stamp, event),
+            Phase::Comparing { comparison, batch, computed, stamp } => {
+                self.step_compare(comparison, *batch, computed, stamp, event)
+            }
             Phase::Publishing { publication, fencing, stamp, base } => {
                 self.step_publish(publication, fencing, stamp, base, event)
             }
@@ -202,7 +215,6 @@ impl Writer {
         let Event::Computed(computed) = event else {
             return self.stop(append::unexpected(&event));
         };
-        let base = batch.base;
         if !batch.windows.is_empty()
             && batch.empty.is_empty()
             && let Some(windows) = all_failed(&computed)
@@ -210,7 +222,56 @@ impl Writer {
             let failed = Failed { batch: Some(batch.id), windows };
             return self.append(Body::Failed(failed), stamp, stamp.second, Then::Finish);
         }
-        let (publication, step) = Publication::new(batch, computed);
+        let comparison = Comparison::new(&self.state, &batch, &computed);
+        self.compare(comparison, batch, computed, stamp)
+    }
+
+    fn step_compare(
+        &mut self,
+        mut comparison: Comparison,
+        batch: Batch,
+        computed: Computed,
+        stamp: Stamp,
+        event: Event,
+    ) -> Vec<Effect> {
+        let Event::Inspected(object, answer) = event else {
+            return self.stop(append::unexpected(&event));
+        };
+        comparison.inspected(object, answer);
+        if comparison.is_over() {
+            return self.publish(comparison, batch, computed, stamp);
+        }
+        let batch = Box::new(batch);
+        self.phase = Phase::Comparing { comparison, batch, computed, stamp };
+        Vec::new()
+    }
+
+    /// Starts to compare, or goes on if there is nothing to compare.
+    fn compare(
+        &mut self,
+        comparison: Comparison,
+        batch: Batch,
+        computed: Computed,
+        stamp: Stamp,
+    ) -> Vec<Effect> {
+        if comparison.is_over() {
+            return self.publish(comparison, batch, computed, stamp);
+        }
+        let effects = comparison.effects();
+        let batch = Box::new(batch);
+        self.phase = Phase::Comparing { comparison, batch, computed, stamp };
+        effects
+    }
+
+    fn publish(
+        &mut self,
+        comparison: Comparison,
+        batch: Batch,
+        computed: Computed,
+        stamp: Stamp,
+    ) -> Vec<Effect> {
+        let base = batch.base;
+        let (publication, step) = Publication::new(batch, computed, comparison.kept());
         self.follow(Box::new(publication), step, stamp, base)
     }
 

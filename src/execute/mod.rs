@@ -5,6 +5,7 @@
 //! the only folder that names `DataFusion`.
 
 mod message;
+mod content;
 mod output;
 mod query;
 mod route;

@@ -18,6 +18,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use super::WindowTask;
+use super::content::Content;
 use super::query::run_failure;
 use crate::commit::{ObjectDigest, StagedOutput};
 use crate::error::{Code, Error, Result};
@@ -52,9 +53,11 @@ pub(super) async fn stage(
         writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
     }
     let mut rows: u64 = 0;
+    let mut content = Content::new(&stream.schema(), output.compression);
     while let Some(batch) = stream.next().await {
         let batch: RecordBatch = batch.map_err(|why| run_failure(&why))?;
         rows = rows.saturating_add(u64::try_from(batch.num_rows()).unwrap_or(u64::MAX));
+        content.add(&batch);
         writer.write(&batch).map_err(|why| digest.failure(&begun.path, &why))?;
         let so_far = digest
             .bytes()
@@ -65,7 +68,8 @@ pub(super) async fn stage(
     let digest = digest.finish();
     check_size(digest.bytes, task, begun)?;
     read_back(&staged_at, rows, digest.bytes).map_err(|why| failed(&why))?;
-    Ok(StagedOutput { staged_at, path: begun.path.clone(), att: begun.att, digest, rows })
+    let (path, att, content) = (begun.path.clone(), begun.att, content.finish());
+    Ok(StagedOutput { staged_at, path, att, digest, rows, content })
 }
 
 fn check_size(bytes: u64, task: &WindowTask, begun: &BatchOutput) -> Result<()> {

@@ -54,8 +54,8 @@ pub fn admission(
     Some(inputs)
 }
 
-/// The committed windows that differ because of `record`, and how many rows it holds of each. A
-/// skipped window stays as the operator left it.
+/// The committed windows that differ because of `record`, and by how many rows each grew. A skipped
+/// window stays as the operator left it.
 fn touched(
     spec: &PipelineSpec,
     state: &State,
@@ -72,7 +72,8 @@ fn touched(
     let windows = rows.into_iter().filter_map(|(start, rows)| {
         let window = spec.grid.window_at(start)?;
         let counts = state.is_committed(window) && !state.skipped.contains(start);
-        counts.then_some((window, why, rows))
+        let rows_before = before.map_or(0, |record| record.rows_of(start));
+        counts.then_some((window, why, rows.saturating_sub(rows_before)))
     });
     windows.collect()
 }

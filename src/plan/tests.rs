@@ -190,14 +190,14 @@ fn a_new_version_changes_the_windows_of_the_old_one_and_its_own() {
     assert_eq!(
         timeline("file a 8 9\nfile b 10 11\nrun\nfile a 9x2 10"),
         "compute 8 input_changed, rows 0, late 0 of 1\n\
-         compute 9 input_changed, rows 2, late 2 of 1\n\
+         compute 9 input_changed, rows 2, late 1 of 1\n\
          compute 10 input_changed, rows 2, late 1 of 1\nopen 11\n"
     );
 }
 
 #[test]
 fn a_changed_file_prevails_over_a_late_one() {
-    let changed = "compute 8 input_changed, rows 2, late 2 of 2\nopen 9\n";
+    let changed = "compute 8 input_changed, rows 2, late 1 of 2\nopen 9\n";
     assert_eq!(timeline("file a 8 9\nrun\nfile b 8\nfile a 8 9"), changed);
     assert_eq!(timeline("file a 8 9\nrun\nfile a 8 9\nfile b 8"), changed);
     let mut together = Story::tell("file a 8 9\nrun");

@@ -10,6 +10,7 @@ use crate::commit::{Batch, ComputedWindow};
 use crate::error::{Code, Error, Result};
 use crate::execute::Executor;
 use crate::id::{AttemptId, BatchId, Seq};
+use crate::log::sweep_staging;
 use crate::plan::{BatchPlan, DueWindow, Plan, batches};
 use crate::publish::Compute;
 use crate::report::{Observer, PipelineReport, RunEvent};
@@ -68,7 +69,10 @@ impl Worker<'_> {
             staging: self.project.staging(&spec.name),
             epoch: self.state().epoch,
         };
+        let staging = executor.staging.clone();
         let seq = self.publisher.batch(batch, &executor).await?;
+        // What was staged and not published will not be.
+        sweep_staging(&staging, self.state().epoch.next().unwrap_or(self.state().epoch));
         self.tell(&starts, seq, observer, report);
         Ok(())
     }
@@ -118,7 +122,11 @@ impl Worker<'_> {
         for start in starts {
             let committed = state.windows.get(start).filter(|window| window.seq == seq);
             if let Some(window) = committed {
-                report.windows_done = report.windows_done.saturating_add(1);
+                let count = match window.committed.unchanged {
+                    true => &mut report.windows_unchanged,
+                    false => &mut report.windows_done,
+                };
+                *count = count.saturating_add(1);
                 report.rows = report.rows.plus(window.committed.rows);
                 observer.on(RunEvent::Committed { spec, window: &window.committed, seq });
             } else if let Some(failed) = state.failed.get(start) {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::entry::{
-    BatchWindow, Begin, Body, Commit, Entry, Failed, FailedWindow, Inputs, Request, Skip,
+    BatchWindow, Begin, Body, Commit, CommittedWindow, Entry, Failed, FailedWindow, Inputs, Request, Skip,
     TimeRange, WatermarkMove,
 };
 use super::{Head, Holder, InDoubt, OpenBatch, Stale, State, WindowState};
@@ -260,7 +260,10 @@ impl State {
         for committed in &commit.windows {
             let begun = open.windows.remove(&committed.start);
             rule(
-                begun.as_ref().is_some_and(|(window, _)| announces(window, committed)),
+                begun.as_ref().is_some_and(|(window, was_in_doubt)| match committed.unchanged {
+                    false => announces(window, committed),
+                    true => !was_in_doubt && self.holds(committed),
+                }),
                 Invariant::Cm2,
                 || format!("it publishes the window at {} otherwise than begun", committed.start),
             )?;
@@ -378,8 +381,20 @@ impl State {
     }
 }
 
+impl State {
+    /// Whether `committed` has the revision and the objects that were committed last.
+    fn holds(&self, committed: &CommittedWindow) -> bool {
+        self.windows.get(&committed.start).is_some_and(|window| {
+            let before = &window.committed;
+            before.end == committed.end
+                && before.rev == committed.rev
+                && before.outputs == committed.outputs
+        })
+    }
+}
+
 /// Whether `committed` is what `begun` announced: same window, revision and objects.
-fn announces(begun: &BatchWindow, committed: &super::CommittedWindow) -> bool {
+fn announces(begun: &BatchWindow, committed: &CommittedWindow) -> bool {
     let announced = begun.outputs.iter().map(|out| (&out.name, &out.path, out.att));
     let published = committed.outputs.iter().map(|out| (&out.name, &out.path, out.att));
     begun.end == committed.end && begun.rev == committed.rev && announced.eq(published)

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::rows::RowCounts;
-use crate::hash::Sha256;
+use crate::hash::{ContentHash, Sha256};
 use crate::id::{
     AttemptId, BatchId, Epoch, Generation, PipelineName, RequestId, Revision, RunId, Seq, StoreId,
 };
@@ -224,7 +224,7 @@ pub struct LateWindow {
     pub end: EventTime,
     /// What happened to it.
     pub why: LateKind,
-    /// New rows in it.
+    /// By how many rows it grew.
     pub rows: u64,
     /// Files that brought them, or that changed.
     pub files: u64,
@@ -389,6 +389,10 @@ pub struct CommittedWindow {
     pub rows: RowCounts,
     /// Its objects.
     pub outputs: Vec<CommittedOutput>,
+    /// Whether its rows are those published before: the objects were not touched, the revision is
+    /// still that one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unchanged: bool,
 }
 
 /// The inputs of a window in one line.
@@ -415,6 +419,9 @@ pub struct CommittedOutput {
     pub rows: u64,
     /// The attempt that wrote it.
     pub att: AttemptId,
+    /// The hash of its rows, where one could be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<ContentHash>,
 }
 
 /// The event times `start <= t < end`.

@@ -163,17 +163,17 @@ fn notes(
         let window = label(failed.start).unwrap_or_default();
         format!("{window} failed: {} {}", failed.code, failed.message)
     });
-    let refused = plan.refused.iter().filter(|(due, _)| {
-        !state.failed.contains_key(&due.window.start())
-    });
+    let refused =
+        plan.refused.iter().filter(|(due, _)| !state.failed.contains_key(&due.window.start()));
     let refused = refused.map(|(due, why)| {
         format!("{} is refused: {} {}", spec.grid.label(due.window), why.code(), why.message())
     });
-    let held = unreadable.iter().map(|why| {
-        format!("no new window closes: {} {}", why.code(), why.message())
-    });
+    let held = unreadable
+        .iter()
+        .map(|why| format!("no new window closes: {} {}", why.code(), why.message()));
     let requests = state.requests.iter().map(|(id, request)| {
-        let (from, to) = (spec.grid.local_instant(request.start), spec.grid.local_instant(request.end));
+        let (from, to) =
+            (spec.grid.local_instant(request.start), spec.grid.local_instant(request.end));
         format!("request {id} is not done: {} {from} to {to}", request.verb.as_str())
     });
     failed.chain(refused).chain(held).chain(requests).collect()

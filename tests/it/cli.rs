@@ -69,7 +69,10 @@ fn plan_says_what_is_published() {
 #[test]
 fn local_times_carry_offset_and_zone() {
     let zone = "size = \"1h\"\ntimezone = \"Asia/Kolkata\"";
-    let config = TINY.replace("size = \"1h\"", zone).replace("{start:", "{start_utc:");
+    let config = TINY
+        .replace("size = \"1h\"", zone)
+        .replace("{start:%H}", "{start_utc:%H%M%S}")
+        .replace("{start:", "{start_utc:");
     let project = Project::new(&config);
     project.feed("one.parquet", &[(DAY_0, "a", 1), (DAY_0 + 9 * HOUR, "a", 1)]);
     let window = &ok(&project, &["plan"])["pipelines"][0]["windows"][0];
@@ -79,7 +82,8 @@ fn local_times_carry_offset_and_zone() {
     let people = String::from_utf8(people.stdout).unwrap();
     assert!(people.contains("2026-01-01 05:00 – 06:00"), "{people}");
     // A date of the command line is read there too.
-    let args = ["backfill", "tiny", "--from", "2026-01-01T05", "--to", "2026-01-01T06", "--dry-run"];
+    let args =
+        ["backfill", "tiny", "--from", "2026-01-01T05", "--to", "2026-01-01T06", "--dry-run"];
     assert_eq!(ok(&project, &args)["pipelines"][0]["windows"][0]["start"], window["start"]);
 }
 
@@ -132,7 +136,7 @@ fn status_says_what_is_published() {
     project.feed("late.parquet", &[(DAY_0 + HOUR, "b", 1), (DAY_0 + 3 * HOUR, "b", 1)]);
     let pipeline = &ok(&project, &["status"])["pipelines"][0];
     assert_eq!((&pipeline["state"], &pipeline["windows"]["stale"]), (&"pending".into(), &2.into()));
-    assert_eq!(project.command(&["status", "--exit-code"]).status().unwrap().code(), Some(0));
+    assert_eq!(project.json(&["status", "--exit-code"]).0, 0);
 }
 
 #[test]
@@ -179,7 +183,8 @@ fn verify_finds_what_was_done_to_outputs() {
     let entries = project.entries("tiny").len();
     assert_eq!(good["checked"]["entries"], entries);
 
-    let object = |hour: &str| project.path(&format!("out/totals/dt=2026-01-01/hour={hour}/data.parquet"));
+    let object =
+        |hour: &str| project.path(&format!("out/totals/dt=2026-01-01/hour={hour}/data.parquet"));
     fs::remove_file(object("00")).unwrap();
     fs::copy(object("02"), object("01").with_file_name("stray.parquet")).unwrap();
     let mut bytes = fs::read(object("02")).unwrap();
@@ -271,7 +276,7 @@ fn a_window_that_fails_for_ever_can_be_skipped_and_that_be_undone() {
     assert_eq!(plan["pipelines"][0]["windows"][0]["reason"], "failed_before");
     let status = &ok(&project, &["status"])["pipelines"][0];
     assert_eq!((&status["state"], &status["windows"]["failed"]), (&"failed".into(), &1.into()));
-    assert_eq!(project.command(&["status", "--exit-code"]).status().unwrap().code(), Some(1));
+    assert_eq!(project.json(&["status", "--exit-code"]).0, 1);
 
     let skip = ["skip", "tiny", "--from", "2026-01-01", "--to", "2026-01-02", "--reason", "till 4"];
     let foreseen = ok(&project, &[&skip[..], &["--dry-run"]].concat());
@@ -299,7 +304,10 @@ fn a_window_that_fails_for_ever_can_be_skipped_and_that_be_undone() {
     let args = ["reprocess", "tiny", "--from", "2026-01-01T01", "--to", "2026-01-01T02", "--yes"];
     ok(&project, &args);
     let status = &ok(&project, &["status"])["pipelines"][0];
-    assert_eq!((&status["windows"]["skipped"], &status["windows"]["committed"]), (&0.into(), &3.into()));
+    assert_eq!(
+        (&status["windows"]["skipped"], &status["windows"]["committed"]),
+        (&0.into(), &3.into())
+    );
     assert!(project.path("out/totals/dt=2026-01-01/hour=01/data.parquet").exists());
     project.assert_sound();
 }
@@ -310,7 +318,17 @@ fn a_request_that_is_not_done_is_listed_and_can_be_withdrawn() {
     project.feed("two.parquet", &[(DAY_0 + 9 * HOUR, "z", 1)]);
     ok(&project, &["run"]);
     fs::remove_file(project.path("in/one.parquet")).unwrap();
-    let args = ["reprocess", "tiny", "--from", "2026-01-01", "--to", "2026-01-02", "--yes", "--reason", "why not"];
+    let args = [
+        "reprocess",
+        "tiny",
+        "--from",
+        "2026-01-01",
+        "--to",
+        "2026-01-02",
+        "--yes",
+        "--reason",
+        "why not",
+    ];
     assert_eq!(project.json(&args).0, 4);
 
     let requests = ok(&project, &["requests"]);
@@ -449,8 +467,7 @@ fn events_are_one_a_line() {
     let ended = project.command(&["run", "--format", "jsonl"]).output().unwrap();
     assert_eq!(code(&ended), 3);
     let text = String::from_utf8(ended.stdout).unwrap();
-    let events: Vec<Value> =
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for event in &events {
         fields(event, "schema type ts run_id");
         assert_eq!(event["run_id"], events[0]["run_id"]);
@@ -461,7 +478,10 @@ fn events_are_one_a_line() {
     fields(&events[2]["window"], "start end");
     assert_eq!((&events[2]["reason"], &events[2]["rows_late"]), (&"late_data".into(), &1.into()));
     fields(&events[3], "pipeline window code message");
-    assert_eq!((&events[4]["exit_code"], &events[4]["result"]["exit_code"]), (&3.into(), &3.into()));
+    assert_eq!(
+        (&events[4]["exit_code"], &events[4]["result"]["exit_code"]),
+        (&3.into(), &3.into())
+    );
 }
 
 #[test]

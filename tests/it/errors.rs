@@ -8,13 +8,14 @@ use std::process::{Command, Output, Stdio};
 use highwater::hash::Sha256;
 use serde_json::Value;
 
-use crate::support::{DAY_0, HOUR, Project, TINY, code, document, files_below};
+use crate::support::{DAY_0, HOUR, Project, TINY, code, document, files_below, write_rows};
 
 /// Two hours of rows and one row of a third, so that two windows are closed.
 fn fed(config: &str) -> Project {
-    let project = Project::new(config);
+    let project = Project::new(TINY);
     let rows = [(DAY_0, "a", 1), (DAY_0 + HOUR, "b", 60), (DAY_0 + 2 * HOUR, "c", 3)];
     project.feed("one.parquet", &rows);
+    fs::write(project.path("config.toml"), config).unwrap();
     project
 }
 
@@ -51,13 +52,15 @@ fn told(text: &Output, machine: &Output, exit_code: i32, name: &str) -> Told {
     let people = String::from_utf8(text.stderr.clone()).unwrap();
     assert_eq!((code(text), code(machine)), (exit_code, exit_code), "{people}");
     assert!(people.contains(name), "{people}");
-    for inside in ["panicked", "backtrace", "RUST_BACKTRACE", "Error during planning", "Parquet error"]
+    for inside in
+        ["panicked", "backtrace", "RUST_BACKTRACE", "Error during planning", "Parquet error"]
     {
         assert!(!people.contains(inside), "{inside}: {people}");
     }
     let document = document(machine);
     let failures = document["pipelines"].as_array().into_iter().flatten();
-    let failures = failures.flat_map(|pipeline| pipeline["failures"].as_array().into_iter().flatten());
+    let failures =
+        failures.flat_map(|pipeline| pipeline["failures"].as_array().into_iter().flatten());
     let errors = document["errors"].as_array().unwrap().iter().chain(failures);
     let error = errors.into_iter().find(|error| error["code"] == name).cloned();
     let error = error.unwrap_or_else(|| panic!("{name} is not in {document}"));
@@ -65,6 +68,7 @@ fn told(text: &Output, machine: &Output, exit_code: i32, name: &str) -> Told {
     if let Some(stated) = document.get("exit_code") {
         assert_eq!(*stated, exit_code);
     }
+    let people = people + &String::from_utf8(text.stdout.clone()).unwrap();
     Told { people, error }
 }
 
@@ -157,7 +161,8 @@ fn an_event_time_that_is_no_time() {
 fn many_files_with_one_mistake_are_not_told_one_by_one() {
     let project = fed(&with(r#"event_time = "event_time""#, r#"event_time = "nope""#));
     for number in 0..9 {
-        project.feed(&format!("more-{number}.parquet"), &[(DAY_0, "a", 1)]);
+        let more = project.path(&format!("in/more-{number}.parquet"));
+        write_rows(&more, &[(DAY_0, "a", 1)]);
     }
     let ended = project.command(&["run"]).output().unwrap();
     let people = String::from_utf8(ended.stderr).unwrap();
@@ -174,9 +179,11 @@ fn a_file_that_is_cut_short_empty_or_something_else() {
         fs::read(project.path("in/one.parquet")).unwrap()
     };
     let cut = &whole[..whole.len() - 20];
-    for (bytes, what) in
-        [(cut, "cut short"), (&[], "it is empty"), (&b"a,b\n1,2\n, and so on\n"[..], "something else")]
-    {
+    for (bytes, what) in [
+        (cut, "cut short"),
+        (&[], "it is empty"),
+        (&b"a,b\n1,2\n, and so on\n"[..], "something else"),
+    ] {
         let project = done();
         let before = project.outputs();
         fs::write(project.path("in/two.parquet"), bytes).unwrap();
@@ -231,9 +238,11 @@ fn a_column_that_does_not_exist() {
 fn a_table_that_does_not_exist() {
     let config = with_sql("SELECT key FROM evnts");
     let (line, column) = place(&config, "evnts");
-    refused(&fed(&config), &["check"], 2, "HW2001")
-        .says("table 'evnts' not found")
-        .at("config.toml", line, column);
+    refused(&fed(&config), &["check"], 2, "HW2001").says("table 'evnts' not found").at(
+        "config.toml",
+        line,
+        column,
+    );
 }
 
 #[test]
@@ -259,7 +268,8 @@ fn a_function_of_the_wrong_type() {
 #[test]
 fn sql_with_another_answer_each_time() {
     for function in ["now()", "random()", "uuid()"] {
-        let config = with_sql(&format!("SELECT key, max({function}) AS n FROM events GROUP BY key"));
+        let config =
+            with_sql(&format!("SELECT key, max({function}) AS n FROM events GROUP BY key"));
         let (line, column) = place(&config, function);
         refused(&fed(&config), &["run"], 2, "HW2002")
             .says(function)
@@ -285,8 +295,7 @@ fn sql_that_does_something() {
 
 #[test]
 fn a_cast_that_fails_in_one_window() {
-    let config =
-        with_sql("SELECT key, sum(CAST(key AS BIGINT)) AS total FROM events GROUP BY key");
+    let config = with_sql("SELECT key, sum(CAST(key AS BIGINT)) AS total FROM events GROUP BY key");
     let project = Project::new(&config);
     let rows = [(DAY_0, "1", 1), (DAY_0 + HOUR, "x", 2), (DAY_0 + 2 * HOUR, "3", 3)];
     project.feed("one.parquet", &rows);
@@ -390,7 +399,9 @@ fn a_command_line_that_cannot_be_read() {
     }
     let ended = project.command(&["runn"]).output().unwrap();
     assert!(ended.stdout.is_empty());
-    assert!(String::from_utf8(ended.stderr).unwrap().contains("a similar subcommand exists: 'run'"));
+    assert!(
+        String::from_utf8(ended.stderr).unwrap().contains("a similar subcommand exists: 'run'")
+    );
 }
 
 #[test]
@@ -463,7 +474,9 @@ fn a_wrong_configuration() {
     let config = with(r#"size = "1h""#, r#"size = "7h""#);
     refused(&fed(&config), &["run"], 2, "HW1010").says("7h");
     let ended = fed(TINY).command(&["run"]).env("HIGHWATER__ENGINE__THREADS", "many").output();
-    assert!(String::from_utf8(ended.unwrap().stderr).unwrap().contains("HIGHWATER__ENGINE__THREADS"));
+    assert!(
+        String::from_utf8(ended.unwrap().stderr).unwrap().contains("HIGHWATER__ENGINE__THREADS")
+    );
 }
 
 #[test]

@@ -8,12 +8,11 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 
 use crate::equal::assert_equal;
-use crate::support::{DAY_0, HOUR, Outputs, Project, Row, TINY, code, files_below};
+use crate::support::{DAY_0, HOUR, Outputs, Project, Row, TINY, code, each, files_below};
 
 /// Cases that run at the same time.
 const AT_ONCE: usize = 2;
@@ -243,18 +242,6 @@ impl Scenario {
     }
 }
 
-/// Does `work` for each of `jobs`, a few at a time; says which one failed.
-pub(crate) fn each<J: Sync>(jobs: &[J], name: impl Fn(&J) -> String + Sync, work: impl Fn(&J) + Sync) {
-    let next = AtomicUsize::new(0);
-    let worker = || {
-        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::SeqCst)) {
-            let work = std::panic::AssertUnwindSafe(|| work(job));
-            assert!(std::panic::catch_unwind(work).is_ok(), "{} failed as said above", name(job));
-        }
-    };
-    std::thread::scope(|scope| (0..AT_ONCE).for_each(|_| _ = scope.spawn(worker)));
-}
-
 #[test]
 fn a_plain_run_finishes_whatever_was_killed_at_a_named_point() {
     let ready: Vec<_> = SCENARIOS
@@ -268,6 +255,7 @@ fn a_plain_run_finishes_whatever_was_killed_at_a_named_point() {
     let cases = ready.iter().flat_map(|case| case.0.points.iter().map(move |point| (case, *point)));
     let cases: Vec<_> = cases.collect();
     each(
+        AT_ONCE,
         &cases,
         |((scenario, ..), point)| format!("{:?} killed at {point}", scenario.command),
         |((scenario, before, expected), point)| scenario.check(before, expected, point),

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::equal::assert_equal;
 use crate::kill::run_well;
 use crate::support::{
-    DAY_0, Dice, HOUR, Project, Row, TINY, block_on, code, document, files_below,
+    DAY_0, Dice, HOUR, Project, Row, TINY, block_on, code, document, files_below, new_folder,
 };
 
 /// A store below a folder of its own, beside its staging folder.
@@ -24,7 +24,7 @@ struct Disk {
 
 impl Disk {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = new_folder();
         let (root, staging) = (folder.path().join("root"), folder.path().join("staging"));
         let store = LocalStore::new(root, staging, "disk", Clock::system());
         Self { folder, store }

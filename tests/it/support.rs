@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::util::display::array_value_to_string;
@@ -78,7 +79,7 @@ pub(crate) struct Project {
 impl Project {
     /// A project that nothing was fed to yet.
     pub(crate) fn new(config: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix("highwater-it-").tempdir().unwrap();
+        let folder = new_folder();
         fs::write(folder.path().join("config.toml"), config).unwrap();
         fs::create_dir(folder.path().join("in")).unwrap();
         let spec = load(&ConfigInput {
@@ -93,7 +94,7 @@ impl Project {
 
     /// The same project in another folder: its files have the same times.
     pub(crate) fn copy(&self) -> Self {
-        let folder = tempfile::Builder::new().prefix("highwater-it-").tempdir().unwrap();
+        let folder = new_folder();
         for name in files_below(self.path("")) {
             let (from, to) = (self.path(&name), folder.path().join(&name));
             fs::create_dir_all(to.parent().unwrap()).unwrap();
@@ -217,6 +218,14 @@ impl Project {
     }
 }
 
+/// An empty folder, in memory where that is to be had: to sync a disk takes longer than a tiny run.
+pub(crate) fn new_folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let is_free = memory.is_dir() && std::env::var_os("TMPDIR").is_none();
+    let parent = if is_free { memory.to_owned() } else { std::env::temp_dir() };
+    tempfile::Builder::new().prefix("highwater-it-").tempdir_in(parent).unwrap()
+}
+
 /// Runs every pipeline of `project` as `run` does.
 pub(crate) async fn run_all(
     project: &highwater::run::Project,
@@ -329,6 +338,23 @@ pub(crate) fn set_modified(path: &Path, like: &Path) {
     let modified = fs::metadata(like).unwrap().modified().unwrap();
     let file = File::options().write(true).open(path).unwrap();
     file.set_times(FileTimes::new().set_modified(modified)).unwrap();
+}
+
+/// Does `work` for each of `jobs`, `at_once` at a time; says which one failed.
+pub(crate) fn each<J: Sync>(
+    at_once: usize,
+    jobs: &[J],
+    name: impl Fn(&J) -> String + Sync,
+    work: impl Fn(&J) + Sync,
+) {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::SeqCst)) {
+            let work = AssertUnwindSafe(|| work(job));
+            assert!(catch_unwind(work).is_ok(), "{} failed as said above", name(job));
+        }
+    };
+    std::thread::scope(|scope| (0..at_once).for_each(|_| _ = scope.spawn(worker)));
 }
 
 /// A small random source: the same seed gives the same numbers everywhere.

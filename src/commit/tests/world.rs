@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use crate::commit::*;
 use crate::error::Code;
-use crate::hash::Sha256;
-use crate::id::{AttemptId, BatchId, Generation, Revision, RunId, Seq};
+use crate::hash::{ContentHash, Sha256};
+use crate::id::{AttemptId, BatchId, Generation, RunId, Seq};
 use crate::state::codec;
 use crate::state::tests::log::{Log, claim, encoded, failed, hour, hour_of, who};
 use crate::state::*;
@@ -55,6 +55,8 @@ pub(super) struct World {
     runs: BTreeMap<u64, RunId>,
     writes: u64,
     late: Vec<Effect>,
+    /// The content of everything that is computed.
+    pub(super) content: Option<ContentHash>,
     mutant: Option<Mutant>,
     /// The first thing that was not as it must be.
     pub(super) violation: Option<String>,
@@ -72,6 +74,7 @@ impl World {
             runs: BTreeMap::new(),
             writes: 0,
             late: Vec::new(),
+            content: None,
             mutant,
             violation: None,
         }
@@ -93,14 +96,14 @@ impl World {
                 let version = self.objects.get(path).map(|(version, _)| version.clone());
                 Event::Observed(*object, if fails { Err(broken()) } else { Ok(version) })
             }
-            Effect::Inspect { object, staged } => {
-                let found = self.objects.get(&staged.path).map(|(_, sha256)| *sha256);
-                let is_ours = found == Some(staged.digest.sha256);
-                Event::Inspected(*object, if fails { Err(broken()) } else { Ok(is_ours) })
+            Effect::Inspect { object, path, sha256 } => {
+                let found = self.objects.get(path).map(|(_, sha256)| *sha256);
+                let has_them = found == Some(*sha256);
+                Event::Inspected(*object, if fails { Err(broken()) } else { Ok(has_them) })
             }
             Effect::Compute(batch) => {
                 let compute = |window: &BatchWindow| {
-                    if fails { Err(failed(hour_of(window.start))) } else { Ok(computed(window)) }
+                    if fails { Err(failed(hour_of(window.start))) } else { Ok(computed(window, &self.content)) }
                 };
                 Event::Computed(batch.windows.iter().map(compute).collect())
             }
@@ -182,7 +185,7 @@ impl World {
             Body::Begin(begin) => {
                 for output in begin.windows.iter().flat_map(|window| &window.outputs) {
                     let attempts = self.announced.entry(output.path.clone()).or_default();
-                    attempts.push(content(output.att));
+                    attempts.push(bytes_of(output.att));
                 }
             }
             Body::Commit(commit) => {
@@ -209,6 +212,15 @@ impl World {
     }
 
     /// That every window is committed, and each object is what its last commit says.
+    /// Somebody changes an object behind the log's back.
+    pub(super) fn damage(&mut self, object: &str) {
+        let (name, hour) = object.split_at(1);
+        let path = format!("{name}/{hour}.parquet");
+        let damaged = Sha256::of(b"damaged");
+        self.objects.get_mut(&path).unwrap().1 = damaged;
+        self.announced.get_mut(&path).unwrap().push(damaged);
+    }
+
     pub(super) fn assert_complete(&self) {
         assert_eq!(self.violation, None);
         assert_eq!(self.state.watermark, Some(hour(2)));
@@ -227,17 +239,18 @@ pub(super) fn broken() -> StoreFault {
 }
 
 /// The hash of what an attempt publishes: no two attempts publish the same bytes.
-fn content(attempt: AttemptId) -> Sha256 {
+fn bytes_of(attempt: AttemptId) -> Sha256 {
     Sha256::of(attempt.0.as_bytes())
 }
 
-fn computed(window: &BatchWindow) -> ComputedWindow {
+fn computed(window: &BatchWindow, content: &Option<ContentHash>) -> ComputedWindow {
     let staged = |output: &BatchOutput| StagedOutput {
         staged_at: "tmp".into(),
         path: output.path.clone(),
         att: output.att,
-        digest: ObjectDigest { bytes: 16, sha256: content(output.att) },
+        digest: ObjectDigest { bytes: 16, sha256: bytes_of(output.att) },
         rows: 1,
+        content: content.clone(),
     };
     ComputedWindow {
         inputs: InputsDigest { files: 1, sha256: Sha256::of(b"inputs") },
@@ -253,7 +266,8 @@ pub(super) struct Run {
     writer: Writer,
     name: u32,
     ids: u128,
-    goal: Revision,
+    /// The newest entry when it began: windows committed before are due.
+    since: Seq,
     is_claimed: bool,
     effects: VecDeque<Effect>,
     /// What the mutant that checks the fence too early saw.
@@ -268,7 +282,6 @@ impl Run {
     /// A run that has read the log.
     pub(super) fn open(world: &World, name: u32) -> Self {
         let run = RunId(Uuid::from_u128(name.into()));
-        let revisions = world.state.windows.values().map(|window| window.committed.rev);
         let mut opened = Self {
             writer: Writer::new(
                 Identity { who: who(&format!("host-{name}")), run },
@@ -276,7 +289,7 @@ impl Run {
             ),
             name,
             ids: 0,
-            goal: revisions.max().unwrap_or(Revision(0)).next().unwrap(),
+            since: world.state.head.seq,
             is_claimed: false,
             effects: VecDeque::new(),
             early_fence: None,
@@ -373,8 +386,8 @@ impl Run {
             })));
         }
         let is_due = |n: &i64| {
-            let rev = state.windows.get(&hour(*n)).map(|window| window.committed.rev);
-            state.in_doubt.contains_key(&hour(*n)) || rev < Some(self.goal)
+            let seq = state.windows.get(&hour(*n)).map(|window| window.seq);
+            state.in_doubt.contains_key(&hour(*n)) || seq.is_none_or(|seq| seq <= self.since)
         };
         let due: Vec<_> = HOURS.into_iter().filter(is_due).collect();
         if due.is_empty() {

@@ -21,7 +21,6 @@ fn keys_of_later_versions_are_refused_and_never_ignored() {
         ("wait = ", "patience = \"31s\"\n", "\"31s\""),
         ("[engine]", "[history]\nkeep = 3\n", "3"),
         ("enabled", "schedule = \"* * * * *\"\n", "\"* * * * *\""),
-        ("enabled", "on_query_change = \"reprocess\"\n", "\"reprocess\""),
         ("[pipeline.orders_hourly.window]", "[pipeline.orders_hourly.reference.x]\n", "reference"),
         ("[pipeline.orders_hourly.window]", "[pipeline.orders_hourly.quality]\n", ""),
         ("[pipeline.orders_hourly.window]", "[[pipeline.orders_hourly.check]]\n", ""),

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::log::{Log, encoded};
-use crate::hash::Sha256;
+use crate::hash::{ContentHash, Sha256};
 use crate::id::{AttemptId, BatchId, Epoch, Generation, RequestId, Revision, Seq};
 use crate::state::codec::{DecodeError, ENTRY_BYTES_MAX, decode, encode};
 use crate::state::*;
@@ -167,9 +167,12 @@ prop_compose! {
         at in any_range(), rev: u32, reason in any_reason(), rows in any_rows(), files: u64,
         sha256 in any_hash(),
         outputs in few((any::<[String; 2]>(), any::<[u64; 2]>(), any_hash(), any_uuid())),
+        sum: Option<u128>, unchanged: bool,
     ) -> CommittedWindow {
+        let content = sum.map(|sum| ContentHash::new("a", sum));
         let output = |([name, path], [bytes, rows], sha256, att): ([String; 2], [u64; 2], _, _)| {
-            CommittedOutput { name, path, bytes, sha256, rows, att: AttemptId(att) }
+            let (att, content) = (AttemptId(att), content.clone());
+            CommittedOutput { name, path, bytes, sha256, rows, att, content }
         };
         CommittedWindow {
             start: at.start,
@@ -179,6 +182,7 @@ prop_compose! {
             inputs: InputsDigest { files, sha256 },
             rows,
             outputs: outputs.into_iter().map(output).collect(),
+            unchanged,
         }
     }
 }

@@ -92,6 +92,7 @@ pub(crate) fn commit(batch: &Begin) -> Commit {
         inputs: InputsDigest { files: 1, sha256: Sha256::of(b"inputs") },
         rows: RowCounts { input: 1, used: 1, out: 1, ..RowCounts::default() },
         outputs: window.outputs.iter().map(published).collect(),
+        unchanged: false,
     };
     Commit {
         batch: batch.batch,
@@ -110,6 +111,7 @@ fn published(begun: &BatchOutput) -> CommittedOutput {
         sha256: Sha256::of(begun.att.0.as_bytes()),
         rows: 1,
         att: begun.att,
+        content: None,
     }
 }
 

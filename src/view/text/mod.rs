@@ -79,7 +79,9 @@ fn instant_after(spec: &PipelineSpec, before: Option<EventTime>, at: EventTime) 
         <[String; 3]>::try_from(parts).ok()
     };
     match (parts(&before), parts(&local)) {
-        (Some([date, _, offset]), Some(now)) if date == now[0] && offset == now[2] => now[1].clone(),
+        (Some([date, _, offset]), Some(now)) if date == now[0] && offset == now[2] => {
+            now[1].clone()
+        }
         (Some([_, _, offset]), Some(now)) if offset == now[2] => format!("{} {}", now[0], now[1]),
         _ => local,
     }
@@ -117,7 +119,11 @@ fn label(spec: &PipelineSpec, start: EventTime, end: EventTime) -> String {
 }
 
 /// The label of one window, or the starts of the first and the last of several.
-fn labels(spec: &PipelineSpec, first: (EventTime, EventTime), last: (EventTime, EventTime)) -> String {
+fn labels(
+    spec: &PipelineSpec,
+    first: (EventTime, EventTime),
+    last: (EventTime, EventTime),
+) -> String {
     let (from, to) = (label(spec, first.0, first.1), label(spec, last.0, last.1));
     if first == last {
         return from;
@@ -163,9 +169,7 @@ mod tests {
 
     #[test]
     fn a_long_lag_is_told_in_days() {
-        let days = |days: u32, seconds: u32| {
-            lag(Span::from_seconds(days * 86_400 + seconds))
-        };
+        let days = |days: u32, seconds: u32| lag(Span::from_seconds(days * 86_400 + seconds));
         assert_eq!(days(0, 1_860), "31m");
         assert_eq!(days(99, 7_200), "99d 2h");
         assert_eq!(days(100, 7_200), "100d");

@@ -40,7 +40,8 @@ pub fn plan(
     text.push_str(&not_yet(spec, plan));
     if plan.outdated > 0 {
         let windows = counted(plan.outdated, "window");
-        let _ = writeln!(text, "  outdated  {windows} of another query; `reprocess --outdated` renews");
+        let _ =
+            writeln!(text, "  outdated  {windows} of another query; `reprocess --outdated` renews");
     }
     if before_begin_rows > 0 {
         let rows = counted(before_begin_rows, "row");

@@ -69,9 +69,9 @@ fn idle(spec: &PipelineSpec, report: &PipelineReport) -> String {
         Some(at) => format!("watermark {}", instant(spec, Some(at))),
         None => "no watermark yet".to_owned(),
     };
-    let closes = report.next_close.map(|at| {
-        format!("; next closes {}", instant_after(spec, report.watermark, at))
-    });
+    let closes = report
+        .next_close
+        .map(|at| format!("; next closes {}", instant_after(spec, report.watermark, at)));
     format!("✓ {name}    nothing to do ({watermark}{})\n", closes.unwrap_or_default())
 }
 

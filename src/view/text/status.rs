@@ -16,7 +16,15 @@ pub fn status(rows: &[(&PipelineSpec, StatusView)], more: bool, now: ProcessingT
         return String::new();
     }
     let mut table = table(&[
-        "PIPELINE", "STATE", "WATERMARK", "LAG", "OPEN", "PENDING", "STALE", "FAILED", "LAST RUN",
+        "PIPELINE",
+        "STATE",
+        "WATERMARK",
+        "LAG",
+        "OPEN",
+        "PENDING",
+        "STALE",
+        "FAILED",
+        "LAST RUN",
     ]);
     right(&mut table, 3..=7);
     for (spec, view) in rows {
@@ -37,7 +45,7 @@ pub fn status(rows: &[(&PipelineSpec, StatusView)], more: bool, now: ProcessingT
     for (spec, view) in rows {
         let mut notes = view.notes.clone();
         if more {
-            notes.push(done(spec, view));
+            notes.extend(done(spec, view));
         }
         if !notes.is_empty() {
             text.push('\n');
@@ -49,18 +57,15 @@ pub fn status(rows: &[(&PipelineSpec, StatusView)], more: bool, now: ProcessingT
     text
 }
 
-fn done(spec: &PipelineSpec, view: &StatusView) -> String {
+fn done(spec: &PipelineSpec, view: &StatusView) -> Vec<String> {
     let windows = view.windows;
     let committed = counted(windows.committed, "window");
     let (empty, skipped) = (grouped(windows.empty), grouped(windows.skipped));
     let (input, out) = (counted(view.rows.input, "row"), grouped(view.rows.out));
-    let mut text = format!(
-        "{committed} computed, {empty} empty, {skipped} skipped; {input} in, {out} out"
-    );
-    if let Some(at) = view.next_close {
-        let _ = write!(text, "; next closes {}", instant(spec, Some(at)));
-    }
-    text
+    let closes = view.next_close.map(|at| format!("next closes {}", instant(spec, Some(at))));
+    let windows =
+        format!("{committed} computed, {empty} empty, {skipped} skipped; {input} in, {out} out");
+    [windows].into_iter().chain(closes).collect()
 }
 
 fn what(request: &Request) -> String {
@@ -97,6 +102,7 @@ pub fn requests(requests: &[RequestLine<'_>]) -> String {
         ]);
     }
     let table = lines(&table);
-    format!("{table}\n`highwater run` finishes them; `requests PIPELINE --cancel ID` withdraws one\n")
+    format!(
+        "{table}\n`highwater run` finishes them; `requests PIPELINE --cancel ID` withdraws one\n"
+    )
 }
-

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use highwater::clock::Stopwatch;
 
-use super::{at, each, run_well};
+use super::{AT_ONCE, at, run_well};
 use crate::equal::assert_equal;
-use crate::support::{Dice, Project, Row, TINY};
+use crate::support::{Dice, Project, Row, TINY, each, files_below};
 
 /// Histories, each with its own seed.
 const HISTORIES: u64 = 8;
@@ -64,7 +64,7 @@ fn outputs_survive_kills_at_random_and_readers_never_see_a_part() {
     let expected = whole.outputs();
     let kills = AtomicUsize::new(0);
     let seeds: Vec<u64> = (0..HISTORIES).collect();
-    each(&seeds, |seed| format!("seed {seed}"), |seed| {
+    let check = |seed: &u64| {
         let (project, done, mut dice) = (Project::new(TINY), AtomicBool::new(false), Dice(*seed));
         std::thread::scope(|scope| {
             let reader = scope.spawn(|| {
@@ -86,7 +86,12 @@ fn outputs_survive_kills_at_random_and_readers_never_see_a_part() {
         });
         assert_equal(&project.outputs(), &expected);
         project.assert_sound();
-    });
+        // The next run that writes sweeps what the killed ones staged.
+        project.feed("more.parquet", &[(at(0), "more", 1)]);
+        run_well(&project, &["run"]);
+        assert_eq!(files_below(project.path("_highwater/tiny/tmp")), [""; 0]);
+    };
+    each(AT_ONCE, &seeds, |seed| format!("seed {seed}"), check);
     let kills = kills.into_inner();
     assert!(kills >= 50, "only {kills} runs were killed before they ended");
 }
