@@ -51,6 +51,9 @@ pub struct FileRecord {
     /// Rows further in the future than the source allows.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub future: u64,
+    /// Whether the file is gone, and its rows with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
     /// Whether this is the version admitted before, now proven by its mark alone: it makes nothing
     /// due.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -64,6 +67,22 @@ fn is_zero(count: &u64) -> bool {
 }
 
 impl FileRecord {
+    /// What is left of a file that is gone for good.
+    #[must_use]
+    pub fn without_rows(&self) -> Self {
+        Self {
+            rows: 0,
+            bytes_in_memory: 0,
+            event_range: None,
+            windows: Vec::new(),
+            null_time: 0,
+            future: 0,
+            removed: true,
+            settles: false,
+            ..self.clone()
+        }
+    }
+
     /// Rows this file holds of the window that starts at `start`.
     #[must_use]
     pub fn rows_of(&self, start: EventTime) -> u64 {
@@ -202,6 +221,7 @@ mod tests {
             windows: windows.iter().map(|(at, n)| (EventTime::from_micros(*at), *n)).collect(),
             null_time: 0,
             future: 0,
+            removed: false,
             settles: false,
         }
     }

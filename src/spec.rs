@@ -103,6 +103,8 @@ pub struct SourceSpec {
     pub max_future: Span,
     /// What becomes of rows without a usable time.
     pub on_null_time: OnNullTime,
+    /// What a vanished input means.
+    pub on_removed: OnRemoved,
     /// The most windows one file may have rows in.
     pub max_windows_per_file: usize,
 }
@@ -114,6 +116,15 @@ pub enum OnNullTime {
     Fail,
     /// The rows are counted and left out.
     Drop,
+}
+
+/// What it means that an admitted file is not listed any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnRemoved {
+    /// Nothing: raw files may be expired by retention, and what was computed from them stands.
+    Keep,
+    /// That its rows are no more: the windows it had rows of are computed without them.
+    Recompute,
 }
 
 /// The type of a column that comes from a folder's name.

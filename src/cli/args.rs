@@ -44,8 +44,9 @@ pub(super) struct Global {
     /// Output for people or machines
     #[arg(long, global = true, value_enum, default_value_t, help_heading = "Global options")]
     pub(super) format: Format,
-    /// Colour [NO_COLOR, CLICOLOR_FORCE and TERM=dumb are honoured]
+    /// Colour
     #[arg(
+        help = "Colour [NO_COLOR, CLICOLOR_FORCE and TERM=dumb are honoured]",
         long,
         global = true,
         value_enum,
@@ -71,24 +72,24 @@ pub(super) struct Global {
 /// The form of results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// For people
+    // For people.
     #[default]
     Text,
-    /// One document
+    // One document.
     Json,
-    /// One event a line, then the document
+    // One event a line, then the document.
     Jsonl,
 }
 
 /// When to use colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Color {
-    /// On a terminal
+    // On a terminal.
     #[default]
     Auto,
-    /// Always
+    // Always.
     Always,
-    /// Never
+    // Never.
     Never,
 }
 

@@ -33,7 +33,8 @@ pub(super) fn misused(why: &clap::Error) {
 }
 
 /// What the user wants to see, and where.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct Output {
     /// The form of results.
     pub(super) format: Format,
@@ -79,10 +80,10 @@ impl Output {
 
     /// Prints an event of `--format jsonl`.
     pub(super) fn event(&self, event: &impl Serialize) {
-        if self.format == Format::Jsonl {
-            if let Ok(line) = serde_json::to_string(event) {
-                let _ = writeln!(std::io::stdout(), "{line}");
-            }
+        if self.format == Format::Jsonl
+            && let Ok(line) = serde_json::to_string(event)
+        {
+            let _ = writeln!(std::io::stdout(), "{line}");
         }
     }
 
@@ -100,26 +101,20 @@ impl Output {
 
     /// Shows errors to people: of many with one code, which are many files with one mistake, a few.
     pub(super) fn show(&self, errors: &[Error]) {
-        let mut shown: Vec<(Code, usize)> = Vec::new();
+        let mut shown: Vec<Code> = Vec::new();
         for error in errors {
             let code = error.code();
-            let count = match shown.iter_mut().find(|(known, _)| *known == code) {
-                Some((_, count)) => {
-                    *count = count.saturating_add(1);
-                    *count
-                }
-                None => {
-                    shown.push((code, 1));
-                    1
-                }
-            };
-            if count <= ALIKE_MAX || self.verbose {
+            let before = shown.iter().filter(|known| **known == code).count();
+            shown.push(code);
+            if before < ALIKE_MAX || self.verbose {
                 self.warn(&format!("{}\n", diagnostic::render(error)));
             }
         }
-        for (code, count) in shown {
-            if count > ALIKE_MAX && !self.verbose {
-                let more = count.saturating_sub(ALIKE_MAX);
+        let is_alike = |a: &Code, b: &Code| a == b;
+        shown.sort_by_key(Code::to_string);
+        for alike in shown.chunk_by(is_alike) {
+            let more = alike.len().saturating_sub(ALIKE_MAX);
+            if let (1.., Some(code), false) = (more, alike.first(), self.verbose) {
                 self.warn(&format!("{more} more errors {code}; -v shows all\n"));
             }
         }
@@ -139,7 +134,9 @@ impl Output {
 
     /// Asks a yes-or-no question on the terminal; no is the default.
     pub(super) fn ask(&self, question: &str) -> bool {
-        let _ = write!(std::io::stderr(), "{question} [y/N] ");
+        let mut err = AutoStream::new(std::io::stderr(), self.color);
+        let _ = write!(err, "{question} [y/N] ");
+        let _ = err.flush();
         let mut answer = String::new();
         let read = std::io::stdin().read_line(&mut answer);
         read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")

@@ -76,9 +76,10 @@ pub(super) async fn foresee(
     let opened = project.open(spec).await?;
     let foreseen = project.foresee(&session, &opened, request.cloned()).await?;
     // Where a file cannot be read, that is told, and what follows from it need not be.
-    let mistake = match foreseen.discovery.unreadable.is_empty() {
-        true => session.prepare(&project.engine, &foreseen.discovery).await.err(),
-        false => None,
+    let mistake = if foreseen.discovery.unreadable.is_empty() {
+        session.prepare(&project.engine, &foreseen.discovery).await.err()
+    } else {
+        None
     };
     Ok((foreseen, mistake))
 }

@@ -1,4 +1,5 @@
-//! What a run shows while it works: a bar on a terminal, plain lines elsewhere, events for machines.
+//! What a run shows while it works: a bar on a terminal, plain lines elsewhere, events for
+//! machines.
 
 use std::sync::Mutex;
 
@@ -80,7 +81,7 @@ struct WindowDoc {
 impl Progress {
     pub(super) fn new(project: &Project, output: &Output) -> Self {
         Self {
-            output: *output,
+            output: output.clone(),
             clock: project.clock,
             run: project.identity.run,
             bar: Mutex::default(),

@@ -64,7 +64,6 @@ pub(super) fn source(raw: &RawSource, report: &mut Report<'_>) {
     default("on_missing_column", &raw.on_missing_column, report, first_of(&["fail", "null"]));
     default("on_type_change", &raw.on_type_change, report, first_of(&["fail", "widen"]));
     default("on_corrupt_file", &raw.on_corrupt_file, report, first_of(&["fail", "quarantine"]));
-    default("on_removed", &raw.on_removed, report, first_of(&["keep", "recompute"]));
 }
 
 pub(super) fn output(raw: &RawOutput, report: &mut Report<'_>) {

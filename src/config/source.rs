@@ -4,7 +4,7 @@ use chrono_tz::Tz;
 use toml::Spanned;
 
 use crate::error::Code;
-use crate::spec::{OnNullTime, PartitionType, SourceSpec};
+use crate::spec::{OnNullTime, OnRemoved, PartitionType, SourceSpec};
 use crate::time::Span;
 
 use super::diagnose::{Read, Report, Reported};
@@ -53,6 +53,7 @@ pub(super) fn source(
     let watermark_delay = report.read("watermark_delay", raw.watermark_delay.as_ref(), length);
     let max_future = report.read("max_future", raw.max_future.as_ref(), length);
     let on_null_time = report.read("on_null_time", raw.on_null_time.as_ref(), on_null_time);
+    let on_removed = report.read("on_removed", raw.on_removed.as_ref(), on_removed);
     let max_windows = count("max_windows_per_file", raw.max_windows_per_file.as_ref(), 1, report);
     let partition_columns = partition_columns(raw, report);
     let (path, label) = path?;
@@ -70,6 +71,7 @@ pub(super) fn source(
         // Not the documented default, `quarantine`, as long as that is not supported: of what is,
         // `fail` loses nothing.
         on_null_time: on_null_time?.unwrap_or(OnNullTime::Fail),
+        on_removed: on_removed?.unwrap_or(OnRemoved::Keep),
         max_windows_per_file: max_windows?.unwrap_or(MAX_WINDOWS_PER_FILE),
     })
 }
@@ -84,6 +86,13 @@ fn on_null_time(text: &str) -> Result<OnNullTime, Mistake> {
                 .hint("write `fail` or `drop`"))
         }
     }
+}
+
+fn on_removed(text: &str) -> Result<OnRemoved, Mistake> {
+    Ok(match choice(text, &["keep", "recompute"])? {
+        "recompute" => OnRemoved::Recompute,
+        _ => OnRemoved::Keep,
+    })
 }
 
 /// Types of the columns that come from folder names, by column.

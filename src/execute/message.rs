@@ -1,4 +1,4 @@
-//! What DataFusion says of a query, in words and places that its author knows.
+//! What `DataFusion` says of a query, in words and places that its author knows.
 
 use datafusion::error::DataFusionError;
 

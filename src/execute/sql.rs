@@ -50,8 +50,10 @@ fn refuse_nondeterministic(step: &StepSpec, plan: &LogicalPlan) -> Result<()> {
     plan.apply_with_subqueries(|node| node.apply_expressions(|expr| expr.apply(&mut look)))
         .map_err(|why| bug(&why))?;
     let Some(name) = found else { return Ok(()) };
-    let text =
-        format!("step `{}` uses {name}(), so running it again would give another result", step.name);
+    let text = format!(
+        "step `{}` uses {name}(), so running it again would give another result",
+        step.name
+    );
     let error = Error::new(Code::NotDeterministic, text)
         .note(message::STANDING)
         .hint("for the time, use $window_end: it is the same in every run");
@@ -67,8 +69,7 @@ pub fn is_same_query(a: &Query, b: &Query) -> bool {
         a.name == b.name
             && (a.sql == b.sql || parse(&a.sql).is_some_and(|parsed| Some(parsed) == parse(&b.sql)))
     };
-    a.steps.len() == b.steps.len()
-        && a.steps.iter().zip(&b.steps).all(|(a, b)| is_same_step(a, b))
+    a.steps.len() == b.steps.len() && a.steps.iter().zip(&b.steps).all(|(a, b)| is_same_step(a, b))
 }
 
 /// A table by exactly this name: unquoted SQL names are lower case.

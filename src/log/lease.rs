@@ -119,8 +119,7 @@ pub fn sweep_staging(staging: &Path, epoch: Epoch) {
     let Ok(files) = fs::read_dir(staging) else { return };
     for file in files.flatten() {
         let name = file.file_name();
-        let dead = name.to_str().and_then(layout::staged_by).is_some_and(|by| by < epoch);
-        if dead {
+        if name.to_str().is_some_and(|name| layout::is_dead(name, epoch)) {
             // Best effort: what stays behind is in nobody's way.
             let _ = fs::remove_file(file.path());
         }

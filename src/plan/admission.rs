@@ -64,7 +64,11 @@ fn touched(
 ) -> Vec<(Window, LateKind, u64)> {
     let id = FileId { table: record.table.clone(), key: record.key.clone() };
     let before = ledger.file(&id).map(|admitted| &admitted.record);
-    let why = if before.is_some() { LateKind::InputChanged } else { LateKind::LateData };
+    let why = match before {
+        None => LateKind::LateData,
+        Some(_) if record.removed => LateKind::InputRemoved,
+        Some(_) => LateKind::InputChanged,
+    };
     let mut rows: BTreeMap<EventTime, u64> = record.windows.iter().copied().collect();
     for (start, _) in before.iter().flat_map(|record| &record.windows) {
         rows.entry(*start).or_insert(0);

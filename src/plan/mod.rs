@@ -2,8 +2,9 @@
 //! nothing that is not in its result.
 //!
 //! Work goes in this order: what is in doubt, live windows, late ones, requests; oldest first
-//! (DESIGN §4). A window is due for one reason, the first that applies of
-//! `in_doubt`, `failed_before`, `new`, `late_data` / `input_changed`, `query_changed`, `requested`.
+//! (DESIGN §4). A window is due for one reason, the first that applies of `in_doubt`,
+//! `failed_before`, `new`, what became of its inputs (`late_data`, `input_changed`, `input_removed`),
+//! `query_changed`, `requested`.
 
 mod admission;
 mod batches;
@@ -194,6 +195,7 @@ impl Planner<'_> {
             let reason = match stale.kind {
                 LateKind::LateData => Reason::LateData,
                 LateKind::InputChanged => Reason::InputChanged,
+                LateKind::InputRemoved => Reason::InputRemoved,
             };
             self.add_or_empty(*start, stale.end, reason);
         }
@@ -376,7 +378,10 @@ fn rank(reason: Reason) -> u8 {
     match reason {
         Reason::InDoubt => 0,
         Reason::FailedBefore | Reason::New => 1,
-        Reason::LateData | Reason::InputChanged | Reason::QueryChanged => 2,
+        Reason::LateData
+        | Reason::InputChanged
+        | Reason::InputRemoved
+        | Reason::QueryChanged => 2,
         Reason::Requested => 3,
     }
 }

@@ -455,3 +455,20 @@ fn a_request_for_outdated_windows_leaves_the_others() {
     story.run();
     assert!(story.log.state.requests.is_empty());
 }
+
+#[test]
+fn a_file_removed_for_good_takes_its_rows_with_it() {
+    let story = "file a 8 9\nfile b 9 10 11\nrun\nremoved a";
+    assert_eq!(
+        timeline(story),
+        "compute 8 input_removed, rows 0, late 0 of 1\n\
+         compute 9 input_removed, rows 1, late 0 of 1\nopen 11\n"
+    );
+    // The window that lost all its rows keeps an object, for it had one.
+    assert_eq!(timeline(&format!("{story}\nrun")), "open 11\n");
+    // A file that comes back is a new version of itself.
+    assert_eq!(
+        timeline(&format!("{story}\nrun\nfile a 8")),
+        "compute 8 input_changed, rows 1, late 1 of 1\nopen 11\n"
+    );
+}

@@ -10,7 +10,6 @@ use crate::id::{RequestId, Seq};
 use crate::log::{Lease, LeaseInfo};
 use crate::plan::{Plan, closed_until};
 use crate::report::{Observer, PipelineReport, RunEvent};
-use crate::source::discover;
 use crate::spec::PipelineSpec;
 use crate::state::{FailedWindow, Request, State, TimeRange};
 use crate::window::Window;
@@ -61,14 +60,7 @@ async fn drive(
     let spec = session.spec;
     let opened = project.open(spec).await?;
     let foreseen = project.foresee(session, &opened, None).await?;
-    report.see(spec, &foreseen.state, &foreseen.plan);
-    report.watermark_before = foreseen.state.watermark;
-    report.files = foreseen.discovery.listed.len();
-    if *asked == Asked::Run && !foreseen.has_work() {
-        report.complain(&foreseen);
-        for window in &report.failures {
-            observer.on(RunEvent::Failed { spec, window });
-        }
+    if is_idle(spec, asked, &foreseen, observer, report) {
         return Ok(());
     }
     // Before the lease: a query that cannot be planned must not leave a trace in the log.
@@ -86,18 +78,42 @@ async fn drive(
     let state = opened.log.read_or_create(&identity.who, identity.run, clock).await?;
     // Whoever held the lease a moment ago may have done this work.
     let is_as_seen = seen.map_or(state.head.seq == Seq(0), |seen| seen == state.head);
-    let (opened, discovery, prepared) = if is_as_seen {
-        (opened, foreseen.discovery, prepared)
+    let (opened, foreseen, prepared) = if is_as_seen {
+        (opened, foreseen, prepared)
     } else {
         let opened = project.open(spec).await?;
-        let discovery = discover(spec, &session.sources, &opened.ledger).await?;
-        let prepared = session.prepare(&project.engine, &discovery).await?;
-        (opened, discovery, prepared)
+        let foreseen = project.foresee(session, &opened, None).await?;
+        if is_idle(spec, asked, &foreseen, observer, report) {
+            return Ok(());
+        }
+        let prepared = session.prepare(&project.engine, &foreseen.discovery).await?;
+        (opened, foreseen, prepared)
     };
-    let mut worker = Worker::new(project, session, opened, state, discovery, prepared);
+    let mut worker = Worker::new(project, session, opened, state, foreseen.discovery, prepared);
     worker.work(asked, stop, observer, report).await?;
     drop(lease);
     Ok(())
+}
+
+/// Reports what was foreseen. Whether that leaves nothing to write.
+fn is_idle(
+    spec: &PipelineSpec,
+    asked: &Asked,
+    foreseen: &Foreseen,
+    observer: &dyn Observer,
+    report: &mut PipelineReport,
+) -> bool {
+    report.see(spec, &foreseen.state, &foreseen.plan);
+    report.watermark_before = foreseen.state.watermark;
+    report.files = foreseen.discovery.listed.len();
+    let is_idle = *asked == Asked::Run && !foreseen.has_work();
+    if is_idle {
+        report.complain(foreseen);
+        for window in &report.failures {
+            observer.on(RunEvent::Failed { spec, window });
+        }
+    }
+    is_idle
 }
 
 /// The windows of `range` that `skip` commits: closed, and never computed.

@@ -19,7 +19,7 @@ pub use reader::{OpenFile, SourceStore, open};
 
 use crate::error::{Code, Error, Result};
 use crate::ledger::{Admitted, FileId, FileRecord, InputVersion, Ledger};
-use crate::spec::{PipelineSpec, SourceSpec};
+use crate::spec::{OnRemoved, PipelineSpec, SourceSpec};
 use crate::store::{ObjectMeta, Store};
 
 /// Files looked into at once. Bounds open files, and memory by this many column chunks.
@@ -76,6 +76,7 @@ pub async fn discover(
             Err(why) => found.unreadable.push(why),
         }
     }
+    found.records.sort_by(|a, b| (&a.table, &a.key).cmp(&(&b.table, &b.key)));
     Ok(found)
 }
 
@@ -101,10 +102,13 @@ async fn list(
     }
     let known = ledger.files().filter(|(id, _)| id.table == source.table);
     let mut had_files = false;
-    for (id, _) in known {
+    for (id, Admitted { record, .. }) in known.filter(|(_, known)| !known.record.removed) {
         had_files = true;
         if !found.listed.contains_key(id) {
-            found.missing.insert(id.clone());
+            match source.on_removed {
+                OnRemoved::Keep => drop(found.missing.insert(id.clone())),
+                OnRemoved::Recompute => found.records.push(record.without_rows()),
+            }
         }
     }
     if had_files && found.listed.len() == before {
@@ -175,7 +179,8 @@ enum Known {
 
 fn compare(record: &FileRecord, meta: &ObjectMeta) -> Known {
     let InputVersion { size, mark, sha256 } = &record.version;
-    match (*size == meta.size && *mark == meta.mark, sha256) {
+    let is_same_mark = !record.removed && *size == meta.size && *mark == meta.mark;
+    match (is_same_mark, sha256) {
         (false, _) => Known::Other,
         (true, None) => Known::Same,
         (true, Some(_)) => Known::SameIfHashed,

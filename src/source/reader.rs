@@ -117,11 +117,11 @@ fn said(size: u64, text: &str) -> String {
         return "it is empty".to_owned();
     }
     if ends_wrong.iter().any(|sign| text.contains(sign)) {
-        return "it does not end as Parquet does: it was cut short, or is something else".to_owned();
+        return "it does not end as Parquet does: it was cut short, or is something else"
+            .to_owned();
     }
     // Each layer of the library puts its own name in front.
-    let layers =
-        ["Arrow: ", "Parquet argument error: ", "Parquet error: ", "EOF: ", "External: "];
+    let layers = ["Arrow: ", "Parquet argument error: ", "Parquet error: ", "EOF: ", "External: "];
     let mut text = text;
     while let Some(rest) = layers.iter().find_map(|layer| text.strip_prefix(layer)) {
         text = rest;

@@ -132,6 +132,7 @@ fn record(
         windows: counts.windows.into_iter().collect(),
         null_time: counts.null_time,
         future: counts.future,
+        removed: false,
         settles: false,
     })
 }

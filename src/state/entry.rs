@@ -238,6 +238,8 @@ pub enum LateKind {
     LateData,
     /// A file that held rows of it, or holds some now, was replaced.
     InputChanged,
+    /// A file that held rows of it is gone.
+    InputRemoved,
 }
 
 /// What an operator asks for.
@@ -329,6 +331,8 @@ pub enum Reason {
     LateData,
     /// An input was replaced.
     InputChanged,
+    /// An input is gone.
+    InputRemoved,
     /// It was computed with another query.
     QueryChanged,
     /// An operator asked for it.
@@ -347,6 +351,7 @@ impl Reason {
             Self::New => "new",
             Self::LateData => "late_data",
             Self::InputChanged => "input_changed",
+            Self::InputRemoved => "input_removed",
             Self::QueryChanged => "query_changed",
             Self::Requested => "requested",
             Self::InDoubt => "in_doubt",

@@ -4,11 +4,14 @@
 //! <state>/<pipeline>/log/<20 digits>.json   the log: contiguous from 0, never changed
 //! <state>/<pipeline>/seg/inputs-<20 digits>.<attempt>.seg   records of one admission
 //! <state>/<pipeline>/tmp/<20 digits>-…      staged files of one epoch; local disk only
+//! <state>/<pipeline>/tmp/create-…           a file on its way into place; local disk only
 //! <state>/<pipeline>/lock                   held while a process writes; local disk only
 //! <output root>/_OWNER.json                 which pipeline may write below
 //! ```
 //!
 //! Nothing in a state prefix ends in `.parquet`, so that no reader takes it for data.
+
+use uuid::Uuid;
 
 use crate::id::{AttemptId, Epoch, Generation, Seq};
 
@@ -39,9 +42,24 @@ pub fn staging_prefix(epoch: Epoch) -> String {
     format!("{:020}-", epoch.0)
 }
 
-/// The epoch that a staged file belongs to; `None` if the name is not one of ours.
+/// How the names of staged files begin that are created, not published.
+const CREATE_PREFIX: &str = "create-";
+
+/// The name of the staged file of one creation.
 #[must_use]
-pub fn staged_by(name: &str) -> Option<Epoch> {
+pub fn staged_creation(id: Uuid) -> String {
+    format!("{CREATE_PREFIX}{id}")
+}
+
+/// Whether nobody will ever put the staged file `name` in place, once a writer of `epoch` holds the
+/// lease and creates nothing itself right now.
+#[must_use]
+pub fn is_dead(name: &str, epoch: Epoch) -> bool {
+    name.starts_with(CREATE_PREFIX) || staged_by(name).is_some_and(|by| by < epoch)
+}
+
+/// The epoch that a staged file belongs to; `None` if the name is not one of ours.
+fn staged_by(name: &str) -> Option<Epoch> {
     let (digits, _) = name.split_once('-')?;
     (digits.len() == 20).then(|| digits.parse().ok().map(Epoch))?
 }
@@ -57,10 +75,10 @@ mod tests {
     }
 
     #[test]
-    fn staged_files_tell_their_epoch() {
+    fn staged_files_of_earlier_epochs_and_creations_are_dead() {
         let name = format!("{}x", staging_prefix(Epoch(7)));
-        assert_eq!(staged_by(&name), Some(Epoch(7)));
-        assert_eq!(staged_by("7-x"), None);
-        assert_eq!(staged_by("notes.txt"), None);
+        assert!(is_dead(&name, Epoch(8)) && !is_dead(&name, Epoch(7)));
+        assert!(is_dead(&staged_creation(Uuid::nil()), Epoch(0)));
+        assert!(!is_dead("7-x", Epoch(8)) && !is_dead("notes.txt", Epoch(8)));
     }
 }

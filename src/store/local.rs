@@ -19,7 +19,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{ObjectMeta, Store, Written};
+use super::{ObjectMeta, Store, Written, layout};
 use crate::clock::{Clock, since_epoch};
 use crate::error::{Code, Error, Result};
 use crate::hash::{Sha256, Sha256Stream};
@@ -211,7 +211,7 @@ impl LocalStore {
 
     fn create_now(&self, key: &str, bytes: &[u8]) -> Written {
         let target = self.path(key);
-        let staged = self.staging.join(format!("create-{}", self.clock.new_id()));
+        let staged = self.staging.join(layout::staged_creation(self.clock.new_id()));
         let refused = |why: &io::Error| Written::Refused(self.failure("write", key, why));
         let folder = target.parent().unwrap_or(&self.root);
         if let Err(why) = make_folders(&self.staging).and_then(|()| make_folders(folder)) {
@@ -254,7 +254,11 @@ impl LocalStore {
             }
             Err(why) => return Written::Refused(why),
         }
-        if let Err(why) = File::open(staged).and_then(|file| sync_file(&file)) {
+        let file = match File::open(staged) {
+            Ok(file) => file,
+            Err(why) => return refused(&why),
+        };
+        if let Err(why) = sync_file(&file) {
             return Written::Untrusted(self.failure("sync", key, &why));
         }
         match fs::rename(staged, &target) {

@@ -277,6 +277,18 @@ fn a_recovery_that_is_killed_again_and_again_gets_there() {
 }
 
 #[test]
+fn what_a_killed_process_staged_is_swept_by_the_next_that_writes() {
+    let project = fed();
+    kill_at(&project, &["run"], "compute.after:1");
+    let staging = project.path("_highwater/tiny/tmp");
+    let creating = "create-01a1f814-e0fc-70df-b23c-bd853d54dc04";
+    fs::write(staging.join(creating), "half of an ent").unwrap();
+    assert_eq!(files_below(staging.clone()).len(), 9);
+    run_well(&project, &["run"]);
+    assert_eq!(files_below(staging), [""; 0]);
+}
+
+#[test]
 fn every_named_point_of_the_source_is_killed_at() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut named = BTreeSet::new();

@@ -38,7 +38,6 @@ fn keys_of_later_versions_are_refused_and_never_ignored() {
         ("glob = ", "on_missing_column = \"null\"\n", "\"null\""),
         ("glob = ", "on_type_change = \"widen\"\n", "\"widen\""),
         ("glob = ", "on_corrupt_file = \"quarantine\"\n", "\"quarantine\""),
-        ("glob = ", "on_removed = \"recompute\"\n", "\"recompute\""),
         ("glob = ", "dedup = { keys = [\"id\"] }\n", "{ keys = [\"id\"] }"),
         ("glob = ", "rule = []\n", "[]"),
         ("compression = ", "success_file = true\n", "true"),

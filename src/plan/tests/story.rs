@@ -13,6 +13,7 @@
 //! query                the query asks something else from here on
 //! follow               `on_query_change = "reprocess"`
 //! gone a               file `a` is not listed any more
+//! removed a            the same, and its rows are to go with it
 //! held                 a listed file cannot be read
 //! begin 8              `begin` of the configuration; so do `delay` (in hours) and `sources`
 //! ```
@@ -25,7 +26,7 @@ use std::fmt::Write;
 use crate::ledger::{FileId, FileRecord, InputVersion, Ledger};
 use crate::plan::*;
 use crate::id::Seq;
-use crate::spec::{OnNullTime, OnQueryChange, PipelineSpec, SourceSpec};
+use crate::spec::{OnNullTime, OnQueryChange, OnRemoved, PipelineSpec, SourceSpec};
 use crate::state::tests::log::{
     Log, claim, commit, failed, hour, hour_of, request, skip, watermark,
 };
@@ -100,6 +101,10 @@ impl Story {
             }
             ("follow", []) => self.spec.on_query_change = OnQueryChange::Reprocess,
             ("gone", []) => drop(self.missing.insert(file_id(words[0]))),
+            ("removed", []) => {
+                let before = self.ledger.file(&file_id(words[0])).unwrap();
+                self.files(vec![before.record.without_rows()]);
+            }
             ("held", []) => self.is_held = true,
             ("begin", [at]) => self.spec.begin = Some(hour(*at)),
             ("delay", [hours]) => {
@@ -247,6 +252,7 @@ pub(super) fn record(name: &str, rows: &[(i64, u64)]) -> FileRecord {
         windows: rows.iter().map(|(n, rows)| (hour(*n), *rows)).collect(),
         null_time: 0,
         future: 0,
+        removed: false,
         settles: false,
     }
 }
@@ -280,6 +286,7 @@ fn source(table: &str) -> SourceSpec {
         watermark_delay: Span::ZERO,
         max_future: Span::ZERO,
         on_null_time: OnNullTime::Fail,
+        on_removed: OnRemoved::Keep,
         max_windows_per_file: usize::MAX,
     }
 }

@@ -151,7 +151,12 @@ fn right(table: &mut Table, columns: impl IntoIterator<Item = usize>) {
 
 /// The lines of `table`, without blanks at their ends.
 fn lines(table: &Table) -> String {
-    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    let mut text = String::new();
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
 }
 
 #[cfg(test)]
