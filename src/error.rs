@@ -126,6 +126,8 @@ pub enum Code {
     InputRemoved = 3006,
     /// A file with rows in more windows than is sane.
     TooManyWindows = 3007,
+    /// Rows later than the allowed lateness.
+    Expired = 4002,
     /// Rows without a usable event time.
     UnusableTime = 4003,
     /// The window is too large for the limits of the configuration.
@@ -188,6 +190,7 @@ impl Code {
         Self::InputChanged,
         Self::InputRemoved,
         Self::TooManyWindows,
+        Self::Expired,
         Self::UnusableTime,
         Self::WindowTooLarge,
         Self::LeaseHeld,
@@ -242,6 +245,7 @@ impl Code {
             Self::SchemaMismatch
             | Self::InputRemoved
             | Self::TooManyWindows
+            | Self::Expired
             | Self::UnusableTime
             | Self::WindowTooLarge => ErrorKind::Refused,
             Self::LeaseHeld => ErrorKind::LeaseHeld,

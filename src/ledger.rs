@@ -45,6 +45,9 @@ pub struct FileRecord {
     pub event_range: Option<(EventTime, EventTime)>,
     /// Rows per window, by the window's start, ascending; windows without a row do not appear.
     pub windows: Vec<(EventTime, u64)>,
+    /// Rows that came too late for their window, by the window's start; they are not in `windows`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expired: Vec<(EventTime, u64)>,
     /// Rows whose event time is null or outside the range a row may carry.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub null_time: u64,
@@ -67,6 +70,12 @@ fn is_zero(count: &u64) -> bool {
 }
 
 impl FileRecord {
+    /// How many rows came too late for their window.
+    #[must_use]
+    pub fn expired_rows(&self) -> u64 {
+        self.expired.iter().fold(0, |sum, (_, rows)| sum.saturating_add(*rows))
+    }
+
     /// What is left of a file that is gone for good.
     #[must_use]
     pub fn without_rows(&self) -> Self {
@@ -75,6 +84,7 @@ impl FileRecord {
             bytes_in_memory: 0,
             event_range: None,
             windows: Vec::new(),
+            expired: Vec::new(),
             null_time: 0,
             future: 0,
             removed: true,
@@ -219,6 +229,7 @@ mod tests {
             bytes_in_memory: 0,
             event_range: None,
             windows: windows.iter().map(|(at, n)| (EventTime::from_micros(*at), *n)).collect(),
+            expired: Vec::new(),
             null_time: 0,
             future: 0,
             removed: false,

@@ -103,6 +103,10 @@ pub struct SourceSpec {
     pub max_future: Span,
     /// What becomes of rows without a usable time.
     pub on_null_time: OnNullTime,
+    /// How long after its window closed a row is still taken in, in event time; `None`: for ever.
+    pub allowed_lateness: Option<Span>,
+    /// What becomes of rows later than that.
+    pub on_expired: OnExpired,
     /// What a vanished input means.
     pub on_removed: OnRemoved,
     /// The most windows one file may have rows in.
@@ -113,6 +117,15 @@ pub struct SourceSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnNullTime {
     /// The file is refused: nothing new closes until it is mended.
+    Fail,
+    /// The rows are counted and left out.
+    Drop,
+}
+
+/// What becomes of rows later than the allowed lateness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnExpired {
+    /// The run is refused before it writes anything.
     Fail,
     /// The rows are counted and left out.
     Drop,

@@ -56,7 +56,13 @@ pub(super) struct Global {
     )]
     pub(super) color: Color,
     /// More detail
-    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        action = clap::ArgAction::Count,
+        help_heading = "Global options"
+    )]
     pub(super) verbose: u8,
     /// Only errors and results
     #[arg(short, long, global = true, help_heading = "Global options")]

@@ -7,7 +7,6 @@ use super::output::Output;
 use super::{Failed, load, of_pipeline};
 use crate::error::{Error, ErrorKind};
 use crate::run::{Project, Session};
-use crate::source::discover;
 use crate::spec::PipelineSpec;
 use crate::view::json::{self, CheckDoc, SCHEMA};
 use crate::view::text;
@@ -43,8 +42,8 @@ async fn check_pipeline(project: &Project, spec: &PipelineSpec) -> Result<String
     let within = |why: Error| of_pipeline(spec, why);
     let session = Session::new(project, spec);
     let opened = project.open(spec).await.map_err(|why| vec![within(why)])?;
-    let found = discover(spec, &session.sources, &opened.ledger).await;
-    let found = found.map_err(|why| vec![within(why)])?;
+    let found = project.foresee(&session, &opened, None).await;
+    let found = found.map_err(|why| vec![within(why)])?.discovery;
     let mut errors: Vec<Error> = found.unreadable.iter().cloned().map(within).collect();
     let prepared = session.prepare(&project.engine, &found).await;
     let planned = match prepared {

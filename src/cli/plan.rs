@@ -42,11 +42,11 @@ pub(super) async fn show(
     let mut people = String::new();
     let mut documents = Vec::new();
     for (spec, found) in &foreseen {
-        let early = found.rows_before_begin(spec);
+        let outside = found.rows_outside(spec);
         let now = project.clock.now();
-        people.push_str(&text::plan(spec, &found.state, &found.plan, early, output.verbose, now));
+        people.push_str(&text::plan(spec, &found.state, &found.plan, outside, output.verbose, now));
         people.push('\n');
-        documents.push(json::plan(spec, &found.state, &found.plan, early));
+        documents.push(json::plan(spec, &found.state, &found.plan, outside));
         let unreadable = found.discovery.unreadable.iter().cloned();
         errors.extend(unreadable.map(|why| of_pipeline(spec, why)));
     }

@@ -55,10 +55,6 @@ pub(super) fn source(raw: &RawSource, report: &mut Report<'_>) {
     default("ingest_time", &raw.ingest_time, report, |column| Ok(column == "object"));
     default("settle", &raw.settle, report, lasts(0));
     default("closes", &raw.closes, report, first_of(&["event_time", "clock"]));
-    default("allowed_lateness", &raw.allowed_lateness, report, |text| {
-        Ok(text == "unlimited" || length(text).map(|_| false)?)
-    });
-    default("on_expired", &raw.on_expired, report, first_of(&["quarantine", "drop", "fail"]));
     default("lookback", &raw.lookback, report, lasts(0));
     default("lookahead", &raw.lookahead, report, lasts(0));
     default("on_missing_column", &raw.on_missing_column, report, first_of(&["fail", "null"]));

@@ -4,7 +4,7 @@ use chrono_tz::Tz;
 use toml::Spanned;
 
 use crate::error::Code;
-use crate::spec::{OnNullTime, OnRemoved, PartitionType, SourceSpec};
+use crate::spec::{OnExpired, OnNullTime, OnRemoved, PartitionType, SourceSpec};
 use crate::time::Span;
 
 use super::diagnose::{Read, Report, Reported};
@@ -53,6 +53,8 @@ pub(super) fn source(
     let watermark_delay = report.read("watermark_delay", raw.watermark_delay.as_ref(), length);
     let max_future = report.read("max_future", raw.max_future.as_ref(), length);
     let on_null_time = report.read("on_null_time", raw.on_null_time.as_ref(), on_null_time);
+    let allowed_lateness = report.read("allowed_lateness", raw.allowed_lateness.as_ref(), lateness);
+    let on_expired = report.read("on_expired", raw.on_expired.as_ref(), on_expired);
     let on_removed = report.read("on_removed", raw.on_removed.as_ref(), on_removed);
     let max_windows = count("max_windows_per_file", raw.max_windows_per_file.as_ref(), 1, report);
     let partition_columns = partition_columns(raw, report);
@@ -71,6 +73,8 @@ pub(super) fn source(
         // Not the documented default, `quarantine`, as long as that is not supported: of what is,
         // `fail` loses nothing.
         on_null_time: on_null_time?.unwrap_or(OnNullTime::Fail),
+        allowed_lateness: allowed_lateness?.flatten(),
+        on_expired: on_expired?.unwrap_or(OnExpired::Fail),
         on_removed: on_removed?.unwrap_or(OnRemoved::Keep),
         max_windows_per_file: max_windows?.unwrap_or(MAX_WINDOWS_PER_FILE),
     })
@@ -80,11 +84,25 @@ fn on_null_time(text: &str) -> Result<OnNullTime, Mistake> {
     match choice(text, &["quarantine", "drop", "fail"])? {
         "drop" => Ok(OnNullTime::Drop),
         "fail" => Ok(OnNullTime::Fail),
-        other => {
-            let what = format!("`{other}` is not supported yet by this version");
-            Err(Mistake::new(Code::NotSupportedYet, what, "not supported yet")
-                .hint("write `fail` or `drop`"))
-        }
+        other => Err(quarantine_not_yet(other)),
+    }
+}
+
+fn quarantine_not_yet(word: &str) -> Mistake {
+    let what = format!("`{word}` is not supported yet by this version");
+    Mistake::new(Code::NotSupportedYet, what, "not supported yet").hint("write `fail` or `drop`")
+}
+
+/// A length of time, or none for `unlimited`.
+fn lateness(text: &str) -> Result<Option<Span>, Mistake> {
+    if text == "unlimited" { Ok(None) } else { length(text).map(Some) }
+}
+
+fn on_expired(text: &str) -> Result<OnExpired, Mistake> {
+    match choice(text, &["quarantine", "drop", "fail"])? {
+        "drop" => Ok(OnExpired::Drop),
+        "fail" => Ok(OnExpired::Fail),
+        other => Err(quarantine_not_yet(other)),
     }
 }
 

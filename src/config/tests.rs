@@ -213,7 +213,7 @@ fn keys_of_later_versions_may_stand_at_their_defaults() {
         ("enabled = ", "on_query_change = \"report\"\n"),
         ("glob = ", "lookback = \"0m\"\nlookahead = \"0s\"\nallowed_lateness = \"unlimited\"\n"),
         ("glob = ", "on_removed = \"keep\"\ncloses = \"event_time\"\ningest_time = \"object\"\n"),
-        ("glob = ", "settle = \"0s\"\npartition_slack = \"24h\"\non_expired = \"quarantine\"\n"),
+        ("glob = ", "settle = \"0s\"\npartition_slack = \"24h\"\n"),
         ("glob = ", "on_missing_column = \"fail\"\non_type_change = \"fail\"\n"),
         ("glob = ", "on_corrupt_file = \"fail\"\n"),
         ("compression = ", "success_file = false\n"),

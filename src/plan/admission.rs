@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::error::{Code, Error, Result};
 use crate::ledger::{FileId, FileRecord, Ledger};
-use crate::spec::PipelineSpec;
+use crate::spec::{OnExpired, PipelineSpec};
 use crate::state::{Inputs, LateKind, LateWindow, RowCounts, SegmentRef, State};
-use crate::time::EventTime;
+use crate::time::{EventTime, Span};
 use crate::window::Window;
 
 /// The entry that admits `records`, stored as `segment`, on top of `ledger`.
@@ -39,6 +40,7 @@ pub fn admission(
         }
         inputs.refused.null_time = inputs.refused.null_time.saturating_add(record.null_time);
         inputs.refused.future = inputs.refused.future.saturating_add(record.future);
+        inputs.refused.expired = inputs.refused.expired.saturating_add(record.expired_rows());
         for (window, why, rows) in touched(spec, state, ledger, record) {
             let (start, end) = (window.start(), window.end());
             let entry =
@@ -52,6 +54,65 @@ pub fn admission(
     inputs.last_event_at = last_event_at.into_iter().map(owned).collect();
     inputs.late = late.into_values().collect();
     Some(inputs)
+}
+
+/// Takes the rows out of `records` that come later than their source allows, and counts them.
+///
+/// They are judged against the watermark that was published before this run, once: the ledger keeps
+/// the verdict. A new version of a file may correct every window that the old one had rows of.
+///
+/// # Errors
+/// If there are such rows and their source says that they must stop the run.
+pub fn judge_lateness(
+    spec: &PipelineSpec,
+    state: &State,
+    ledger: &Ledger,
+    mut records: Vec<FileRecord>,
+) -> Result<Vec<FileRecord>> {
+    let Some(watermark) = state.watermark else { return Ok(records) };
+    for record in &mut records {
+        let source = spec.source(&record.table);
+        let Some((source, allowed)) =
+            source.and_then(|source| Some((source, source.allowed_lateness?)))
+        else {
+            continue;
+        };
+        let id = FileId { table: record.table.clone(), key: record.key.clone() };
+        let before = ledger.file(&id).map(|known| &known.record);
+        let is_expired = |start: EventTime| {
+            let end = spec.grid.window_at(start).and_then(|window| window.end().plus(allowed));
+            end.is_some_and(|end| end <= watermark)
+                && before.is_none_or(|before| before.rows_of(start) == 0)
+        };
+        let (expired, windows): (Vec<_>, Vec<_>) =
+            record.windows.drain(..).partition(|(start, _)| is_expired(*start));
+        record.windows = windows;
+        record.expired.extend(expired);
+        if source.on_expired == OnExpired::Fail && !record.expired.is_empty() {
+            return Err(expired_error(spec, record, watermark, allowed));
+        }
+    }
+    Ok(records)
+}
+
+fn expired_error(
+    spec: &PipelineSpec,
+    record: &FileRecord,
+    watermark: EventTime,
+    allowed: Span,
+) -> Error {
+    let rows = record.expired_rows();
+    let label = |window: Option<&(EventTime, u64)>| {
+        let window = window.and_then(|(start, _)| spec.grid.window_at(*start));
+        window.map(|window| spec.grid.label(window)).unwrap_or_default()
+    };
+    let (first, last) = (label(record.expired.first()), label(record.expired.last()));
+    let windows = record.expired.len();
+    let watermark = spec.grid.local_instant(watermark);
+    Error::new(Code::Expired, format!("{rows} rows of {} are too late for their windows", record.key))
+        .note(format!("{windows} windows, from {first} to {last}; the watermark is {watermark}, and allowed_lateness {allowed}"))
+        .note("no window was written; the watermark has not moved")
+        .hint("raise `allowed_lateness`, or set on_expired = \"drop\" to count such rows and leave them out")
 }
 
 /// The committed windows that differ because of `record`, and by how many rows each grew. A skipped

@@ -13,7 +13,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use admission::{admission, admissions};
+pub use admission::{admission, admissions, judge_lateness};
 pub use batches::{BatchPlan, batches};
 
 use crate::error::{Code, Error};

@@ -472,3 +472,44 @@ fn a_file_removed_for_good_takes_its_rows_with_it() {
         "compute 8 input_changed, rows 1, late 1 of 1\nopen 11\n"
     );
 }
+
+#[test]
+fn rows_later_than_allowed_are_in_no_window() {
+    // Published up to 12: the hours 8 and 9 closed two hours ago or earlier.
+    let story = "lateness 2\nfile a 8 9 10 11 12\nrun\nfile b 8x3 9 10x2 11 12";
+    assert_eq!(timeline(story), "compute 11 late_data, rows 2, late 1 of 1\nopen 12\n");
+    let story = Story::tell(story);
+    let id = FileId { table: "t".to_owned(), key: "b".to_owned() };
+    let record = &story.ledger.file(&id).unwrap().record;
+    assert_eq!(record.expired_rows(), 4);
+    assert_eq!(story.log.state.refused_rows.expired, 4);
+    assert_eq!(story.ledger.rows_of(hour(8)), 1);
+}
+
+#[test]
+fn a_window_that_is_not_published_yet_is_never_too_late() {
+    let story = "lateness 0\nfile a 8 9 10 11\nfail 8\nfile b 8 9";
+    assert_eq!(Story::tell(story).log.state.refused_rows.expired, 0);
+}
+
+#[test]
+fn a_new_version_may_correct_what_the_old_one_gave_however_late() {
+    let story = "lateness 0\nfile a 8 9\nfile b 12\nrun\nfile a 8x2 10";
+    assert_eq!(
+        timeline(story),
+        "compute 8 input_changed, rows 2, late 1 of 1\n\
+         compute 9 input_changed, rows 0, late 0 of 1\nopen 12\n"
+    );
+    assert_eq!(Story::tell(story).log.state.refused_rows.expired, 1);
+}
+
+#[test]
+fn late_rows_stop_the_run_if_they_are_told_to() {
+    let mut story = Story::tell("lateness 0\nfile a 8 9 10\nrun");
+    story.spec.sources[0].on_expired = crate::spec::OnExpired::Fail;
+    let records = vec![record("b", &[(8, 3), (10, 1)])];
+    let judged = judge_lateness(&story.spec, &story.log.state, &story.ledger, records);
+    let error = judged.unwrap_err();
+    assert_eq!(error.code(), Code::Expired);
+    assert!(error.message().starts_with("3 rows of b"), "{error:?}");
+}

@@ -12,5 +12,5 @@ mod verify;
 mod worker;
 
 pub use drive::{Asked, run_pipeline, skippable};
-pub use project::{Foreseen, Opened, Project, Session, rows_before_begin};
+pub use project::{Foreseen, Opened, Project, Session};
 pub use verify::verify_pipeline;

@@ -7,16 +7,14 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::commit::Identity;
 use crate::error::{Code, Error, Result};
-use crate::execute::{
-    Engine, Prepared, TableSchema, is_same_query, prepare, table_schema,
-};
+use crate::execute::{Engine, Prepared, TableSchema, is_same_query, prepare, table_schema};
 use crate::id::{PipelineName, RunId, Seq};
 use crate::ledger::Ledger;
 use crate::log::{StateLog, read_ledger};
-use crate::plan::{Facts, Plan, admission, plan};
+use crate::plan::{Facts, Plan, admission, judge_lateness, plan};
 use crate::source::{Discovery, SourceStore, SourceStores, discover, open, partition_columns};
 use crate::spec::{PipelineSpec, ProjectSpec, SourceSpec, StepSpec};
-use crate::state::{Query, QueryStep, Request, SegmentRef, Shape, ShapeOutput, State};
+use crate::state::{Query, QueryStep, Request, RowCounts, SegmentRef, Shape, ShapeOutput, State};
 use crate::store::{Fault, FaultyStore, LocalStore, Store, layout};
 
 /// A project and who works on it.
@@ -130,9 +128,11 @@ impl Project {
         request: Option<Request>,
     ) -> Result<Foreseen> {
         let spec = session.spec;
-        let discovery = discover(spec, &session.sources, &opened.ledger).await?;
+        let mut discovery = discover(spec, &session.sources, &opened.ledger).await?;
         let before = opened.state.clone();
         let before = before.unwrap_or_else(|| State::before_first_run(spec.name.clone()));
+        let records = std::mem::take(&mut discovery.records);
+        discovery.records = judge_lateness(spec, &before, &opened.ledger, records)?;
         let (state, ledger) = foresee_admission(spec, before, &opened.ledger, &discovery)?;
         let state = match request {
             Some(request) => state.foresee_request(request),
@@ -242,16 +242,20 @@ impl Foreseen {
         self.discovery.has_news() || !self.plan.is_empty()
     }
 
-    /// Rows of files that are not in the ledger yet, in windows before the pipeline's begin.
+    /// Rows that are in no window: before the pipeline's begin, or too late in the new files.
     #[must_use]
-    pub fn rows_before_begin(&self, spec: &PipelineSpec) -> u64 {
-        rows_before_begin(spec, &self.state, &self.ledger)
+    pub fn rows_outside(&self, spec: &PipelineSpec) -> RowCounts {
+        let news = self.discovery.records.iter().filter(|record| !record.settles);
+        RowCounts {
+            before_begin: rows_before_begin(spec, &self.state, &self.ledger),
+            expired: news.fold(0, |sum, record| sum.saturating_add(record.expired_rows())),
+            ..RowCounts::default()
+        }
     }
 }
 
 /// Rows in windows before the pipeline's begin that no backfill has computed.
-#[must_use]
-pub fn rows_before_begin(spec: &PipelineSpec, state: &State, ledger: &Ledger) -> u64 {
+fn rows_before_begin(spec: &PipelineSpec, state: &State, ledger: &Ledger) -> u64 {
     let Some(begin) = spec.begin else { return 0 };
     let early = ledger.windows_with_rows(crate::time::EventTime::FIRST, begin);
     let waiting = early.filter(|start| {
@@ -287,8 +291,7 @@ fn foresee_admission(
 
 /// The query of `spec`.
 pub(super) fn query_of(spec: &PipelineSpec) -> Query {
-    let step =
-        |step: &StepSpec| QueryStep { name: step.name.clone(), sql: step.sql.clone() };
+    let step = |step: &StepSpec| QueryStep { name: step.name.clone(), sql: step.sql.clone() };
     Query { steps: spec.steps.iter().map(step).collect() }
 }
 

@@ -12,14 +12,12 @@ use crate::execute::{Prepared, is_same_query};
 use crate::id::{RequestId, Seq};
 use crate::ledger::{FileRecord, Ledger};
 use crate::log::{StateLog, sweep_staging, write_segment};
-use crate::plan::{Facts, Plan, admission, admissions, plan};
+use crate::plan::{Facts, Plan, admission, admissions, judge_lateness, plan};
 use crate::publish::Publisher;
 use crate::report::{Observer, PipelineReport, RunEvent};
 use crate::source::{Discovery, discover};
 use crate::spec::PipelineSpec;
-use crate::state::{
-    Body, ClaimReason, Failed, FailedWindow, RowCounts, Skip, State, TimeRange,
-};
+use crate::state::{Body, ClaimReason, Failed, FailedWindow, RowCounts, Skip, State, TimeRange};
 use crate::store::make_folders;
 use crate::time::EventTime;
 use crate::window::WindowSet;
@@ -154,7 +152,9 @@ impl<'a> Worker<'a> {
         if !self.discovery.has_news() {
             return Ok(());
         }
-        for records in admissions(std::mem::take(&mut self.discovery.records)) {
+        let records = std::mem::take(&mut self.discovery.records);
+        let records = judge_lateness(self.session.spec, self.state(), &self.ledger, records)?;
+        for records in admissions(records) {
             self.admit_some(records, report).await?;
         }
         Ok(())

@@ -130,6 +130,7 @@ fn record(
             .fold(0, |sum, group| sum.saturating_add(positive(group.total_byte_size()))),
         event_range: counts.range,
         windows: counts.windows.into_iter().collect(),
+        expired: Vec::new(),
         null_time: counts.null_time,
         future: counts.future,
         removed: false,

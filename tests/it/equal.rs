@@ -187,7 +187,9 @@ fn a_second_run_touches_nothing() {
         let modified = |name: &String| {
             fs::metadata(project.path(folder).join(name)).unwrap().modified().unwrap()
         };
-        files_below(project.path(folder)).into_iter().map(|name| (name.clone(), modified(&name)))
+        files_below(project.path(folder))
+            .into_iter()
+            .map(|name| (name.clone(), modified(&name)))
             .collect()
     };
     let before = (written("out"), written("_highwater"));
@@ -215,10 +217,8 @@ fn later_times_give_the_same_rows_in_later_windows() {
     let earlier = outputs_of(&[("a.parquet", &rows)]);
     let later = outputs_of(&[("a.parquet", &shifted)]);
     let moved = |text: &String| text.replace("2026-01-01", "2026-01-02");
-    let moved: Outputs = earlier
-        .iter()
-        .map(|(key, rows)| (moved(key), rows.iter().map(moved).collect()))
-        .collect();
+    let moved: Outputs =
+        earlier.iter().map(|(key, rows)| (moved(key), rows.iter().map(moved).collect())).collect();
     assert_equal(&later, &moved);
 }
 

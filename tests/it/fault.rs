@@ -1,13 +1,16 @@
 //! Every call to a store of a whole run is broken once, in each way; the next run mends everything.
+//! And inputs that change under a run.
 
+use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use highwater::run::Asked;
+use highwater::report::{Observer, PipelineReport, RunEvent};
+use highwater::run::{Asked, run_pipeline};
 use highwater::store::Fault;
 
 use crate::equal::assert_equal;
 use crate::support::{
-    DAY_0, HOUR, Outputs, Project, TINY, block_on, files_below, run_all,
+    DAY_0, HOUR, Outputs, Project, TINY, assert_good, block_on, files_below, run_all,
 };
 
 /// Runs that are broken at the same time: those that try again and again do nothing but wait.
@@ -52,7 +55,7 @@ fn survives(project: &Project, expected: &Outputs, at: u64, way: Way) -> bool {
     let broken = project.open().with_fault(fault.clone());
     let reports = block_on(run_all(&broken, &Asked::Run));
     drop(broken);
-    let is_good = |report: &highwater::report::PipelineReport| report.kind().is_none();
+    let is_good = |report: &PipelineReport| report.kind().is_none();
     if reports.iter().all(is_good) {
         // Whoever says that all is well has done it all.
         assert_equal(&project.outputs(), expected);
@@ -90,7 +93,8 @@ fn break_everywhere(project: &Project) -> u64 {
             if ends[place].load(Ordering::SeqCst) <= at {
                 continue;
             }
-            let survived = std::panic::catch_unwind(|| survives(project, &expected, at, WAYS[place]));
+            let survived =
+                std::panic::catch_unwind(|| survives(project, &expected, at, WAYS[place]));
             match survived {
                 Ok(true) => _ = broken.fetch_add(1, Ordering::SeqCst),
                 Ok(false) => _ = ends[place].fetch_min(at, Ordering::SeqCst),
@@ -115,4 +119,76 @@ fn a_first_run_broken_at_any_call_is_mended_by_the_next() {
 fn a_run_with_late_data_broken_at_any_call_is_mended_by_the_next() {
     let broken = break_everywhere(&fed_late());
     assert!(broken > 200, "only {broken} runs were broken");
+}
+
+/// Does something to the input of a project as soon as a run has planned, once.
+struct Meddler<'a> {
+    project: &'a Project,
+    deed: fn(&Project),
+    is_done: AtomicBool,
+}
+
+impl Observer for Meddler<'_> {
+    fn on(&self, event: RunEvent<'_>) {
+        if matches!(event, RunEvent::Planned { .. }) && !self.is_done.swap(true, Ordering::SeqCst) {
+            (self.deed)(self.project);
+        }
+    }
+}
+
+/// A run of `project` during which `deed` is done.
+fn meddled(project: &Project, deed: fn(&Project)) -> PipelineReport {
+    let meddler = Meddler { project, deed, is_done: AtomicBool::new(false) };
+    let (opened, stop) = (project.open(), AtomicBool::new(false));
+    let run = run_pipeline(&opened, &opened.spec.pipelines[0], &Asked::Run, &stop, &meddler);
+    let report = block_on(run);
+    assert!(meddler.is_done.into_inner());
+    report
+}
+
+#[test]
+fn an_input_replaced_after_it_was_planned_is_planned_again() {
+    let replace = |project: &Project| {
+        project.feed("a.parquet", &[(DAY_0, "other", 99), (DAY_0 + HOUR, "other", 99)]);
+    };
+    let replaced = fed();
+    replace(&replaced);
+    replaced.run();
+    let project = fed();
+    assert_good(&meddled(&project, replace));
+    assert_equal(&project.outputs(), &replaced.outputs());
+    project.assert_sound();
+}
+
+#[test]
+fn an_input_removed_after_it_was_planned_fails_its_windows_until_it_is_back() {
+    let whole = fed();
+    whole.run();
+    let project = fed();
+    let report = meddled(&project, |project| {
+        fs::rename(project.path("in/a.parquet"), project.path("in/a.hidden")).unwrap();
+    });
+    let codes: Vec<&str> = report.failures.iter().map(|window| window.code.as_str()).collect();
+    assert_eq!((codes, report.windows_done), (vec!["HW3006", "HW3006"], 1), "{report:?}");
+    assert_eq!(report.watermark, None, "the first window is not committed");
+    assert_eq!(project.outputs().len(), 2);
+    project.assert_sound();
+    fs::rename(project.path("in/a.hidden"), project.path("in/a.parquet")).unwrap();
+    project.run();
+    assert_equal(&project.outputs(), &whole.outputs());
+}
+
+#[test]
+fn an_input_that_arrives_after_the_plan_is_late_data_of_the_next_run() {
+    let whole = fed();
+    whole.run();
+    let project = fed();
+    let feed_late = |project: &Project| project.feed("late.parquet", &[(DAY_0 + 1, "late", 99)]);
+    assert_good(&meddled(&project, feed_late));
+    assert_equal(&project.outputs(), &whole.outputs());
+    let reports = project.run();
+    assert_eq!((reports[0].windows_done, reports[0].rows.late), (1, 1));
+    feed_late(&whole);
+    whole.run();
+    assert_equal(&project.outputs(), &whole.outputs());
 }

@@ -2,12 +2,13 @@
 //! run ends where an undisturbed one would have.
 
 mod random;
+mod signals;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStderr, Stdio};
 
 use serde_json::json;
 
@@ -32,12 +33,30 @@ const SCENARIOS: &[Scenario] = &[
         command: &["run"],
         mend: |_| {},
         points: &[
-            "claim.before:1", "claim.after:1", "shape.before:1", "shape.after:1",
-            "query.before:1", "query.after:1", "segment.after:1", "inputs.before:1",
-            "inputs.after:1", "begin.before:1", "begin.after:1", "compute.before:1",
-            "compute.after:1", "observe.after:1", "observe.after:8", "publish.before:1",
-            "publish.after:1", "publish.before:4", "publish.after:5", "publish.after:8",
-            "commit.before:1", "commit.after:1", "release.before:1", "release.after:1",
+            "claim.before:1",
+            "claim.after:1",
+            "shape.before:1",
+            "shape.after:1",
+            "query.before:1",
+            "query.after:1",
+            "segment.after:1",
+            "inputs.before:1",
+            "inputs.after:1",
+            "begin.before:1",
+            "begin.after:1",
+            "compute.before:1",
+            "compute.after:1",
+            "observe.after:1",
+            "observe.after:8",
+            "publish.before:1",
+            "publish.after:1",
+            "publish.before:4",
+            "publish.after:5",
+            "publish.after:8",
+            "commit.before:1",
+            "commit.after:1",
+            "release.before:1",
+            "release.after:1",
         ],
     },
     Scenario {
@@ -45,10 +64,20 @@ const SCENARIOS: &[Scenario] = &[
         command: &["run"],
         mend: |_| {},
         points: &[
-            "claim.after:1", "segment.after:1", "inputs.before:1", "inputs.after:1",
-            "begin.after:1", "compute.after:1", "observe.after:5", "publish.before:1",
-            "publish.after:1", "publish.before:5", "publish.after:6", "commit.before:1",
-            "commit.after:1", "release.before:1",
+            "claim.after:1",
+            "segment.after:1",
+            "inputs.before:1",
+            "inputs.after:1",
+            "begin.after:1",
+            "compute.after:1",
+            "observe.after:5",
+            "publish.before:1",
+            "publish.after:1",
+            "publish.before:5",
+            "publish.after:6",
+            "commit.before:1",
+            "commit.after:1",
+            "release.before:1",
         ],
     },
     Scenario {
@@ -59,12 +88,28 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         before: damaged,
-        command: &["reprocess", "tiny", "--from", "2026-01-01T00", "--to", "2026-01-01T03", "--yes"],
+        command: &[
+            "reprocess",
+            "tiny",
+            "--from",
+            "2026-01-01T00",
+            "--to",
+            "2026-01-01T03",
+            "--yes",
+        ],
         mend: |_| {},
         points: &[
-            "claim.after:1", "request.before:1", "request.after:1", "begin.after:1",
-            "compute.after:1", "publish.before:2", "publish.after:4", "commit.before:1",
-            "commit.after:1", "request_done.before:1", "request_done.after:1",
+            "claim.after:1",
+            "request.before:1",
+            "request.after:1",
+            "begin.after:1",
+            "compute.after:1",
+            "publish.before:2",
+            "publish.after:4",
+            "commit.before:1",
+            "commit.after:1",
+            "request_done.before:1",
+            "request_done.after:1",
         ],
     },
     Scenario {
@@ -72,8 +117,13 @@ const SCENARIOS: &[Scenario] = &[
         command: &["backfill", "tiny", "--from", "2026-01-01T00", "--to", "2026-01-01T02"],
         mend: |_| {},
         points: &[
-            "request.before:1", "request.after:1", "begin.after:1", "publish.after:3",
-            "commit.before:1", "commit.after:1", "request_done.before:1",
+            "request.before:1",
+            "request.after:1",
+            "begin.after:1",
+            "publish.after:3",
+            "commit.before:1",
+            "commit.after:1",
+            "request_done.before:1",
         ],
     },
     Scenario {
@@ -90,7 +140,16 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         before: fed_more,
-        command: &["skip", "tiny", "--from", "2026-01-01T04", "--to", "2026-01-01T06", "--reason", "x"],
+        command: &[
+            "skip",
+            "tiny",
+            "--from",
+            "2026-01-01T04",
+            "--to",
+            "2026-01-01T06",
+            "--reason",
+            "x",
+        ],
         mend: |_| {},
         points: &["skip.before:1", "skip.after:1"],
     },
@@ -162,26 +221,29 @@ fn fed_more() -> Project {
     project
 }
 
-/// Starts the binary; it will stand still at `point`.
-fn start_and_stop_at(project: &Project, args: &[&str], point: &str) -> Child {
+/// Starts the binary and waits until it stands still at `point`. Also what it says from then on.
+fn start_and_stop_at(
+    project: &Project,
+    args: &[&str],
+    point: &str,
+) -> (Child, BufReader<ChildStderr>) {
     let mut command = project.command(args);
     command.env("HIGHWATER_STOP_AT", point).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let said = format!("stopped at {}", point.split(':').next().unwrap());
-    let lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let mut before = Vec::new();
-    for line in lines {
-        if line == said {
-            return child;
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut before = String::new();
+    while stderr.read_line(&mut before).unwrap() > 0 {
+        if before.lines().last() == Some(&said) {
+            return (child, stderr);
         }
-        before.push(line);
     }
-    panic!("{args:?} never came to {point}: {before:?}");
+    panic!("{args:?} never came to {point}: {before}");
 }
 
 /// Starts the binary and kills it at `point`.
 pub(crate) fn kill_at(project: &Project, args: &[&str], point: &str) {
-    kill(&mut start_and_stop_at(project, args, point));
+    kill(&mut start_and_stop_at(project, args, point).0);
 }
 
 /// `kill -9`.
@@ -192,7 +254,7 @@ pub(crate) fn kill(child: &mut Child) {
 
 /// The holder of a lease who does not let go of it.
 pub(crate) fn hold(project: &Project, point: &str) -> Child {
-    start_and_stop_at(project, &["run"], point)
+    start_and_stop_at(project, &["run"], point).0
 }
 
 /// Runs the binary; it must end well.
@@ -267,8 +329,13 @@ fn a_recovery_that_is_killed_again_and_again_gets_there() {
     for scenario in &SCENARIOS[..2] {
         let before = (scenario.before)();
         let expected = scenario.expected(&before);
-        let points =
-            ["publish.after:1", "begin.after:1", "publish.before:3", "claim.after:1", "commit.before:1"];
+        let points = [
+            "publish.after:1",
+            "begin.after:1",
+            "publish.before:3",
+            "claim.after:1",
+            "commit.before:1",
+        ];
         points.iter().for_each(|point| kill_at(&before, &["run"], point));
         run_well(&before, &["run"]);
         assert_equal(&with_rows(before.outputs()), &expected);
@@ -303,7 +370,8 @@ fn every_named_point_of_the_source_is_killed_at() {
         }
     }
     let points = SCENARIOS.iter().flat_map(|scenario| scenario.points);
-    let killed: BTreeSet<_> = points.map(|point| point.split(':').next().unwrap().to_owned()).collect();
+    let killed: BTreeSet<_> =
+        points.map(|point| point.split(':').next().unwrap().to_owned()).collect();
     assert_eq!(named, killed);
 }
 

@@ -107,8 +107,7 @@ fn a_request_to_a_held_pipeline_is_refused_too_and_can_be_made_later() {
     run_well(&project, &["run"]);
     project.feed("more.parquet", &[(DAY_0 + 5, "more", 1)]);
     let mut holder = hold(&project, "compute.after:1");
-    let reprocess =
-        ["reprocess", "tiny", "--from", "2026-01-01", "--to", "2026-01-02", "--yes"];
+    let reprocess = ["reprocess", "tiny", "--from", "2026-01-01", "--to", "2026-01-02", "--yes"];
     assert_eq!(project.json(&reprocess).0, 11);
     kill(&mut holder);
     run_well(&project, &reprocess);
@@ -125,9 +124,10 @@ fn an_output_that_another_state_owns_is_not_touched() {
 
     // The same pipeline with another state, and another pipeline with the same one.
     let elsewhere = TINY.replace("root = \".\"", "root = \".\"\nstate = \"_elsewhere\"");
-    for (config, state) in
-        [(&elsewhere, "_elsewhere/tiny"), (&TINY.replace("pipeline.tiny", "pipeline.twin"), "_highwater/twin")]
-    {
+    for (config, state) in [
+        (&elsewhere, "_elsewhere/tiny"),
+        (&TINY.replace("pipeline.tiny", "pipeline.twin"), "_highwater/twin"),
+    ] {
         std::fs::write(project.path("config.toml"), config).unwrap();
         project.feed("more.parquet", &[(DAY_0 + 5, "more", 1)]);
         for _ in 0..2 {

@@ -194,9 +194,8 @@ impl Project {
 
     /// Files below `out` that are neither objects nor owners.
     pub(crate) fn strays(&self) -> Vec<String> {
-        let known = |name: &String| {
-            name.ends_with("/data.parquet") || name.ends_with("/_OWNER.json")
-        };
+        let known =
+            |name: &String| name.ends_with("/data.parquet") || name.ends_with("/_OWNER.json");
         files_below(self.path("out")).into_iter().filter(|name| !known(name)).collect()
     }
 
@@ -269,7 +268,8 @@ pub(crate) fn flights() -> PathBuf {
 pub(crate) fn flight_days(first: &str, last: &str) -> Vec<String> {
     let days = fs::read_dir(flights()).unwrap().map(|day| day.unwrap().file_name());
     let days = days.filter_map(|day| Some(day.to_str()?.strip_prefix("reported=")?.to_owned()));
-    let mut days: Vec<_> = days.filter(|day| first <= day.as_str() && day.as_str() <= last).collect();
+    let mut days: Vec<_> =
+        days.filter(|day| first <= day.as_str() && day.as_str() <= last).collect();
     days.sort();
     assert!(!days.is_empty(), "there are no flights from {first} to {last}");
     days

@@ -15,6 +15,7 @@
 //! gone a               file `a` is not listed any more
 //! removed a            the same, and its rows are to go with it
 //! held                 a listed file cannot be read
+//! lateness 2           `allowed_lateness` of so many hours
 //! begin 8              `begin` of the configuration; so do `delay` (in hours) and `sources`
 //! ```
 //!
@@ -23,10 +24,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use crate::id::Seq;
 use crate::ledger::{FileId, FileRecord, InputVersion, Ledger};
 use crate::plan::*;
-use crate::id::Seq;
-use crate::spec::{OnNullTime, OnQueryChange, OnRemoved, PipelineSpec, SourceSpec};
+use crate::spec::{OnExpired, OnNullTime, OnQueryChange, OnRemoved, PipelineSpec, SourceSpec};
 use crate::state::tests::log::{
     Log, claim, commit, failed, hour, hour_of, request, skip, watermark,
 };
@@ -113,6 +114,10 @@ impl Story {
                     source.watermark_delay = Span::from_seconds(seconds);
                 }
             }
+            ("lateness", [hours]) => {
+                let seconds = u32::try_from(hours * 3600).unwrap();
+                self.spec.sources[0].allowed_lateness = Some(Span::from_seconds(seconds));
+            }
             ("sources", []) => self.spec.sources = words.iter().map(|word| source(word)).collect(),
             _ => panic!("nobody knows how to `{verb}` {words:?}"),
         }
@@ -122,6 +127,7 @@ impl Story {
     pub(super) fn files(&mut self, records: Vec<FileRecord>) {
         let log = &mut self.log;
         let segment = log.inputs(Vec::new()).segment;
+        let records = judge_lateness(&self.spec, &log.state, &self.ledger, records).unwrap();
         let inputs = admission(&self.spec, &log.state, &self.ledger, &records, segment).unwrap();
         let generation = inputs.generation;
         log.add(Body::Inputs(inputs));
@@ -252,6 +258,7 @@ pub(super) fn record(name: &str, rows: &[(i64, u64)]) -> FileRecord {
         windows: rows.iter().map(|(n, rows)| (hour(*n), *rows)).collect(),
         null_time: 0,
         future: 0,
+        expired: Vec::new(),
         removed: false,
         settles: false,
     }
@@ -286,6 +293,8 @@ fn source(table: &str) -> SourceSpec {
         watermark_delay: Span::ZERO,
         max_future: Span::ZERO,
         on_null_time: OnNullTime::Fail,
+        allowed_lateness: None,
+        on_expired: OnExpired::Drop,
         on_removed: OnRemoved::Keep,
         max_windows_per_file: usize::MAX,
     }

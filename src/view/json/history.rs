@@ -67,6 +67,8 @@ pub struct CommitWindowDoc {
     pub revision: Revision,
     /// Why it was computed.
     pub reason: Reason,
+    /// Whether its rows were those published before, and its objects left alone.
+    pub unchanged: bool,
     /// What became of its rows.
     pub rows: RowCounts,
     /// Its objects.
@@ -100,6 +102,7 @@ pub fn committed(window: &CommittedWindow) -> CommitWindowDoc {
         end: window.end,
         revision: window.rev,
         reason: window.reason,
+        unchanged: window.unchanged,
         rows: window.rows,
         outputs: window.outputs.iter().map(output).collect(),
     }

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::id::PipelineName;
 use crate::plan::{DueWindow, Plan};
 use crate::spec::PipelineSpec;
-use crate::state::{FailedWindow, Reason, State, TimeRange};
+use crate::state::{FailedWindow, Reason, RowCounts, State, TimeRange};
 use crate::time::EventTime;
 use crate::view::text::objects;
 use crate::window::Window;
@@ -71,13 +71,13 @@ pub struct DueDoc {
     pub outputs: Vec<String>,
 }
 
-/// The document form of a pipeline's plan.
+/// The document form of a pipeline's plan; `outside` counts the rows that are in no window.
 #[must_use]
 pub fn plan(
     spec: &PipelineSpec,
     state: &State,
     plan: &Plan,
-    before_begin_rows: u64,
+    outside: RowCounts,
 ) -> PlanPipelineDoc {
     let due = |due: &DueWindow| DueDoc {
         start: due.window.start(),
@@ -104,8 +104,8 @@ pub fn plan(
         empty: plan.empty.clone(),
         open: plan.open.iter().map(range).collect(),
         outdated: plan.outdated,
-        expired_rows: 0,
-        before_begin_rows,
+        expired_rows: outside.expired,
+        before_begin_rows: outside.before_begin,
     }
 }
 

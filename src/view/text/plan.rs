@@ -8,20 +8,21 @@ use super::{
 };
 use crate::plan::{DueWindow, Plan};
 use crate::spec::PipelineSpec;
-use crate::state::{Reason, State};
+use crate::state::{Reason, RowCounts, State};
 use crate::time::ProcessingTime;
 use crate::window::Window;
 
 /// More due windows than this are folded.
 const LINES_MAX: usize = 20;
 
-/// What is due in one pipeline. `unfold` shows every window.
+/// What is due in one pipeline, and how many rows are in no window, by why. `unfold` shows every
+/// window.
 #[must_use]
 pub fn plan(
     spec: &PipelineSpec,
     state: &State,
     plan: &Plan,
-    before_begin_rows: u64,
+    outside: RowCounts,
     unfold: bool,
     now: ProcessingTime,
 ) -> String {
@@ -43,9 +44,13 @@ pub fn plan(
         let _ =
             writeln!(text, "  outdated  {windows} of another query; `reprocess --outdated` renews");
     }
-    if before_begin_rows > 0 {
-        let rows = counted(before_begin_rows, "row");
+    if outside.before_begin > 0 {
+        let rows = counted(outside.before_begin, "row");
         let _ = writeln!(text, "  before    {rows} before `begin`; `backfill` takes them in");
+    }
+    if outside.expired > 0 {
+        let rows = counted(outside.expired, "row");
+        let _ = writeln!(text, "  expired   {rows} later than `allowed_lateness`; left out");
     }
     text
 }

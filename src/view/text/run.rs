@@ -18,7 +18,12 @@ pub fn committed(spec: &PipelineSpec, window: &CommittedWindow) -> String {
         late => format!("    {} late", grouped(late)),
     };
     let (input, out) = (grouped(window.rows.input), grouped(window.rows.out));
-    format!("{} {label}    {input} → {out} rows{late}", sign(window.reason, window.rev.0))
+    let (sign, same) = if window.unchanged {
+        ('=', ", as published")
+    } else {
+        (sign(window.reason, window.rev.0), "")
+    };
+    format!("{sign} {label}    {input} → {out} rows{same}{late}")
 }
 
 /// One window of a run that failed.
@@ -105,6 +110,7 @@ fn done(spec: &PipelineSpec, report: &PipelineReport, mark: char) -> String {
     }
     for (count, what) in [
         (rows.late, "late"),
+        (rows.expired, "expired"),
         (rows.null_time, "without a time"),
         (rows.future, "in the future"),
         (rows.before_begin, "before begin"),

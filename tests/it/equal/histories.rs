@@ -81,7 +81,8 @@ impl Model {
                 large.extend((*value >= 50).then_some((at, key, value)));
             }
             large.sort();
-            let total = |(key, (n, total)): (&str, (u64, i64))| format!("key={key} n={n} total={total}");
+            let total =
+                |(key, (n, total)): (&str, (u64, i64))| format!("key={key} n={n} total={total}");
             let one = |(at, key, value)| format!("at={at} key={key} value={value}");
             let hour = (start - DAY_0) / HOUR;
             let folder = |output| format!("out/{output}/dt=2026-01-01/hour={hour:02}/data.parquet");
@@ -130,7 +131,10 @@ fn check(seed: u64) {
     let mut dice = Dice(seed);
     let delay = dice.pick(&[0, HOUR / 2, 2 * HOUR]);
     let config = TINY
-        .replace("event_time = ", &format!("watermark_delay = \"{}m\"\nevent_time = ", delay / 60_000_000))
+        .replace(
+            "event_time = ",
+            &format!("watermark_delay = \"{}m\"\nevent_time = ", delay / 60_000_000),
+        )
         .replace("SELECT event_time,", "SELECT CAST(event_time AS BIGINT) AS at,")
         .replace("\"event_time\", \"key\"", "\"at\", \"key\"");
     let project = Project::new(&config);
