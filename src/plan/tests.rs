@@ -477,7 +477,11 @@ fn a_file_removed_for_good_takes_its_rows_with_it() {
 fn rows_later_than_allowed_are_in_no_window() {
     // Published up to 12: the hours 8 and 9 closed two hours ago or earlier.
     let story = "lateness 2\nfile a 8 9 10 11 12\nrun\nfile b 8x3 9 10x2 11 12";
-    assert_eq!(timeline(story), "compute 11 late_data, rows 2, late 1 of 1\nopen 12\n");
+    assert_eq!(
+        timeline(story),
+        "compute 10 late_data, rows 3, late 2 of 1\n\
+         compute 11 late_data, rows 2, late 1 of 1\nopen 12\n"
+    );
     let story = Story::tell(story);
     let id = FileId { table: "t".to_owned(), key: "b".to_owned() };
     let record = &story.ledger.file(&id).unwrap().record;
