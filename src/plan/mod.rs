@@ -309,7 +309,7 @@ impl Planner<'_> {
         let mut plan = Plan { base, met, open: self.open_windows(), ..Plan::default() };
         for (window, reason) in self.due.values() {
             let due = self.due_window(*window, *reason);
-            match self.missing_input(&due) {
+            match self.missing_input(&due).or_else(|| self.shared_path(&due)) {
                 Some(error) => plan.refused.push((due, error)),
                 None => plan.windows.push(due),
             }
@@ -366,6 +366,23 @@ impl Planner<'_> {
         )
     }
 
+    /// The error for a window that lies too far back for its path to be its own.
+    fn shared_path(&self, due: &DueWindow) -> Option<Error> {
+        let grid = &self.facts.spec.grid;
+        let outputs = self.facts.spec.outputs.iter();
+        let shared =
+            outputs.map(|output| &output.path).find(|path| !path.names_alone(grid, due.window))?;
+        let label = grid.label(due.window);
+        let text = format!("window {label} would share a path of `{}` with another", shared.text());
+        Some(
+            Error::new(Code::PathNotInjective, text)
+                .note("in those years the clocks of the zone were set by the sun")
+                .hint(
+                    "name the output's folders by start_utc, or mend the event times of its rows",
+                ),
+        )
+    }
+
     fn open_windows(&self) -> Vec<Window> {
         let Some(until) = self.closed_until else { return Vec::new() };
         let open = self.facts.ledger.windows_with_rows(until, EventTime::END);
@@ -378,10 +395,7 @@ fn rank(reason: Reason) -> u8 {
     match reason {
         Reason::InDoubt => 0,
         Reason::FailedBefore | Reason::New => 1,
-        Reason::LateData
-        | Reason::InputChanged
-        | Reason::InputRemoved
-        | Reason::QueryChanged => 2,
+        Reason::LateData | Reason::InputChanged | Reason::InputRemoved | Reason::QueryChanged => 2,
         Reason::Requested => 3,
     }
 }

@@ -1,11 +1,13 @@
 //! The order of a run: look, take the lease, work, let go.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::project::{Foreseen, Project, Session};
 use super::worker::Worker;
 use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
+use crate::execute::Prepared;
 use crate::id::{RequestId, Seq};
 use crate::log::{Lease, LeaseInfo};
 use crate::plan::{Plan, closed_until};
@@ -63,8 +65,9 @@ async fn drive(
     if is_idle(spec, asked, &foreseen, observer, report) {
         return Ok(());
     }
-    // Before the lease: a query that cannot be planned must not leave a trace in the log.
-    let prepared = session.prepare(&project.engine, &foreseen.discovery).await?;
+    // Before the lease: what cannot be done must not leave a trace in the log.
+    asked.check(spec, &foreseen.state)?;
+    let prepared = prepare(project, session, asked, &foreseen).await?;
     let seen = opened.state.as_ref().map(|state| state.head);
 
     let info = LeaseInfo {
@@ -86,13 +89,49 @@ async fn drive(
         if is_idle(spec, asked, &foreseen, observer, report) {
             return Ok(());
         }
-        let prepared = session.prepare(&project.engine, &foreseen.discovery).await?;
+        asked.check(spec, &foreseen.state)?;
+        let prepared = prepare(project, session, asked, &foreseen).await?;
         (opened, foreseen, prepared)
     };
     let mut worker = Worker::new(project, session, opened, state, foreseen.discovery, prepared);
     worker.work(asked, stop, observer, report).await?;
     drop(lease);
     Ok(())
+}
+
+/// Plans the queries, if windows are to be computed.
+async fn prepare(
+    project: &Project,
+    session: &Session<'_>,
+    asked: &Asked,
+    foreseen: &Foreseen,
+) -> Result<Option<Arc<Prepared>>> {
+    if asked.computes() {
+        session.prepare(&project.engine, &foreseen.discovery).await
+    } else {
+        Ok(None)
+    }
+}
+
+impl Asked {
+    /// Whether it lets everything that is due be computed. Whoever asks for less work does not ask
+    /// for what else is due.
+    pub(super) fn computes(&self) -> bool {
+        matches!(self, Self::Run | Self::Request(_))
+    }
+
+    /// Whether it can be done at all.
+    pub(super) fn check(&self, spec: &PipelineSpec, state: &State) -> Result<()> {
+        match self {
+            Self::Run | Self::Request(_) => Ok(()),
+            Self::Skip(range, _) => skippable(spec, state, *range).map(|_| ()),
+            Self::Cancel(id) if state.requests.contains_key(id) => Ok(()),
+            Self::Cancel(id) => {
+                let text = format!("pipeline {} has no pending request {id}", spec.name);
+                Err(Error::new(Code::Usage, text).hint("`highwater requests` lists them"))
+            }
+        }
+    }
 }
 
 /// Reports what was foreseen. Whether that leaves nothing to write.

@@ -92,8 +92,7 @@ impl<'a> Worker<'a> {
         self.describe().await?;
         self.admit(report).await?;
         self.ask(asked, report).await?;
-        if matches!(asked, Asked::Skip(..) | Asked::Cancel(_)) {
-            // Whoever asks for less work does not ask for what else is due.
+        if !asked.computes() {
             return Ok(());
         }
         let mut plan = self.plan();
@@ -184,6 +183,7 @@ impl<'a> Worker<'a> {
     }
 
     async fn ask(&mut self, asked: &Asked, report: &mut PipelineReport) -> Result<()> {
+        asked.check(self.session.spec, self.state())?;
         match asked {
             Asked::Run => {}
             Asked::Request(request) => {
@@ -192,11 +192,6 @@ impl<'a> Worker<'a> {
             }
             Asked::Skip(range, why) => self.skip(*range, why, report).await?,
             Asked::Cancel(id) => {
-                if !self.state().requests.contains_key(id) {
-                    let name = &self.session.spec.name;
-                    let text = format!("pipeline {name} has no pending request {id}");
-                    return Err(Error::new(Code::Usage, text));
-                }
                 self.publisher.append(Body::RequestDone { id: *id, cancelled: true }).await?;
             }
         }

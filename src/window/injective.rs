@@ -7,6 +7,10 @@
 //! Weeks and months are few: all those of the years with clock changes are compared. Shorter
 //! windows repeat every day until the clocks change, so it is enough to compare those around each
 //! change, and those of one undisturbed day for each offset. Of changes alike, one will do.
+//!
+//! All this begins in 1970. Before, most zones changed from the sun's time to a clock's at an odd
+//! minute, which would forbid paths that no real window shares; a window from then is compared with
+//! its neighbours when it is computed ([`PathTemplate::names_alone`]).
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,8 +22,11 @@ use super::{PathTemplate, Window, WindowGrid, WindowSize};
 use crate::time::EventTime;
 
 const SECONDS_PER_DAY: i64 = 86_400;
-/// 1840-01-01: no clock change is known from before.
-const FIRST_CHANGE: i64 = -4_102_444_800;
+/// 1970-01-01: from here on the proof holds for every window.
+const PROVEN_FROM: i64 = 0;
+/// How far from a window another may start that has the same day, week or month in its path: more
+/// than a month.
+const NEIGHBOURS: i64 = 40 * SECONDS_PER_DAY;
 /// 2101-01-01: `chrono-tz` knows no clock change from then on.
 const END_OF_CHANGES: i64 = 4_133_980_800;
 /// The length of the steps in which clock changes are looked for, in seconds. In all tables of
@@ -55,7 +62,7 @@ struct Stretch {
 type Shape = (i32, i32, i64);
 
 impl PathTemplate {
-    /// Proves that no two windows of `grid` share a path.
+    /// Proves that no two windows of `grid` share a path, from 1970 on.
     ///
     /// # Errors
     /// The field that is missing, or two windows that would share a path.
@@ -72,11 +79,28 @@ impl PathTemplate {
         }
         let clash = match grid.size() {
             WindowSize::Minutes(_) | WindowSize::Day => self.clash_of_short_windows(grid),
-            WindowSize::Week { .. } | WindowSize::Month => EventTime::from_seconds(FIRST_CHANGE)
+            WindowSize::Week { .. } | WindowSize::Month => EventTime::from_seconds(PROVEN_FROM)
                 .zip(EventTime::from_seconds(END_OF_CHANGES))
                 .and_then(|(start, end)| self.clash_within(grid, start, end)),
         };
         clash.map_or(Ok(()), Err)
+    }
+
+    /// Whether no other window of `grid` has the path of this one. True of every window that
+    /// [`Self::check_injective`] speaks of; the others are compared with all that lie near.
+    #[must_use]
+    pub fn names_alone(&self, grid: &WindowGrid, window: Window) -> bool {
+        if window.start().seconds() >= PROVEN_FROM {
+            return true;
+        }
+        let near = |seconds: Option<i64>| EventTime::from_seconds(seconds?);
+        let from = near(window.start().seconds().checked_sub(NEIGHBOURS));
+        let to = near(window.end().seconds().checked_add(NEIGHBOURS));
+        let (Some(path), Some((from, to))) = (self.render(grid, window), from.zip(to)) else {
+            return false;
+        };
+        let mut others = grid.windows_from(from, to).filter(|other| *other != window);
+        !others.any(|other| self.render(grid, other).is_some_and(|other| other == path))
     }
 
     fn tells_the_period(&self, size: WindowSize) -> bool {
@@ -151,7 +175,7 @@ impl PathTemplate {
 
 /// The stretches of `zone` that show everything its clocks ever do.
 fn stretches(zone: Tz) -> impl Iterator<Item = Stretch> {
-    let steps = std::iter::successors(Some(FIRST_CHANGE), |start| start.checked_add(STEP));
+    let steps = std::iter::successors(Some(PROVEN_FROM), |start| start.checked_add(STEP));
     steps.take_while(|start| *start < END_OF_CHANGES).filter_map(move |start| stretch(zone, start))
 }
 

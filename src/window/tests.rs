@@ -498,6 +498,8 @@ fn a_template_is_refused_where_two_windows_share_a_path() {
         ("a/{start:%F}/{start:%H}", "15m", "UTC", "same"),
         ("a/{start:%Y-%j}/{start:%H%M}", "15m", "UTC", "fine"),
         ("a/{start_utc:%F-%H-%M}", "1m", "Europe/Berlin", "fine"),
+        // The clocks of Tokyo were last set in 1951.
+        ("a/{start:%F}/{start:%H}", "1h", "Asia/Tokyo", "fine"),
         ("a/{start:%Y-%m}", "1d", "UTC", "missing"),
         ("a/{start:%Y-%m}/{start_utc:%d}", "1d", "UTC", "missing"),
         ("a/{start:%Y-%V-%u}", "1d", "UTC", "missing"),
@@ -555,4 +557,18 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_window_from_before_the_proof_is_compared_with_its_neighbours() {
+    let path = template("a/{start:%F}/{start:%H}");
+    let tokyo = grid("1h", "Asia/Tokyo");
+    let window = |text: &str| tokyo.window_at(text.parse().unwrap()).unwrap();
+    assert!(path.names_alone(&tokyo, window("1960-05-01T00:00:00Z")));
+    assert!(path.names_alone(&tokyo, window("2026-05-01T00:00:00Z")));
+    // On the last day of summer time in 1951, an hour of the night came twice.
+    let autumn = "1951-09-07T00:00:00Z".parse().unwrap();
+    let night = tokyo.windows_from(autumn, "1951-09-10T00:00:00Z".parse().unwrap());
+    let shared = night.filter(|window| !path.names_alone(&tokyo, *window)).count();
+    assert_eq!(shared, 2);
 }

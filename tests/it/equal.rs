@@ -173,7 +173,9 @@ fn some_rows() -> Vec<Row> {
 /// The outputs of a new project to which these files are fed at once.
 fn outputs_of(files: &[(&str, &[Row])]) -> Outputs {
     let project = Project::new(TINY);
-    files.iter().for_each(|(name, rows)| project.feed(name, rows));
+    for (name, rows) in files {
+        project.feed(name, rows);
+    }
     project.run();
     project.outputs()
 }

@@ -238,7 +238,8 @@ fn start_and_stop_at(
             return (child, stderr);
         }
     }
-    panic!("{args:?} never came to {point}: {before}");
+    let ended = child.wait().unwrap();
+    panic!("{args:?} never came to {point}, {ended}: {before}");
 }
 
 /// Starts the binary and kills it at `point`.
@@ -336,7 +337,9 @@ fn a_recovery_that_is_killed_again_and_again_gets_there() {
             "claim.after:1",
             "commit.before:1",
         ];
-        points.iter().for_each(|point| kill_at(&before, &["run"], point));
+        for point in points {
+            kill_at(&before, &["run"], point);
+        }
         run_well(&before, &["run"]);
         assert_equal(&with_rows(before.outputs()), &expected);
         before.assert_sound();
@@ -350,7 +353,7 @@ fn what_a_killed_process_staged_is_swept_by_the_next_that_writes() {
     let staging = project.path("_highwater/tiny/tmp");
     let creating = "create-01a1f814-e0fc-70df-b23c-bd853d54dc04";
     fs::write(staging.join(creating), "half of an ent").unwrap();
-    assert_eq!(files_below(staging.clone()).len(), 9);
+    assert_eq!(files_below(&staging).len(), 9);
     run_well(&project, &["run"]);
     assert_eq!(files_below(staging), [""; 0]);
 }
@@ -359,7 +362,7 @@ fn what_a_killed_process_staged_is_swept_by_the_next_that_writes() {
 fn every_named_point_of_the_source_is_killed_at() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut named = BTreeSet::new();
-    for file in files_below(root.clone()) {
+    for file in files_below(&root) {
         let text = fs::read_to_string(root.join(file)).unwrap();
         for call in text.split("crashpoint::pass(").skip(1) {
             let name = call.split('"').nth(1).unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! What the protocol needs of a folder as a store, and what a disk that takes no more does to a run.
+//! What the protocol needs of a folder as a store, and what a full disk does to a run.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -206,11 +206,11 @@ impl Project {
             let text = fs::read_to_string(folder.join(name)).unwrap();
             serde_json::from_str(text.lines().next().unwrap()).unwrap()
         };
-        files_below(folder.clone()).into_iter().map(read).collect()
+        files_below(&folder).into_iter().map(read).collect()
     }
 
-    /// Everything a reader or an operator relies on after a run: the log folds, every object is what
-    /// the log says, and nothing else lies among them.
+    /// Everything that readers and operators rely on after a run: the log folds, every object is
+    /// what the log says, and nothing else lies among them.
     pub(crate) fn assert_sound(&self) {
         assert_eq!(self.problems(), []);
         assert_eq!(self.strays(), [""; 0]);
@@ -316,16 +316,16 @@ pub(crate) fn texts(batch: &RecordBatch) -> Vec<String> {
 }
 
 /// Every file below `folder`, deep, relative to it and sorted; none if there is no such folder.
-pub(crate) fn files_below(folder: PathBuf) -> Vec<String> {
+pub(crate) fn files_below(folder: impl AsRef<Path>) -> Vec<String> {
     let mut found = Vec::new();
-    let mut folders = vec![folder.clone()];
+    let mut folders = vec![folder.as_ref().to_owned()];
     while let Some(next) = folders.pop() {
         let Ok(entries) = fs::read_dir(next) else { continue };
         for path in entries.map(|entry| entry.unwrap().path()) {
             if path.is_dir() {
                 folders.push(path);
             } else {
-                found.push(path.strip_prefix(&folder).unwrap().display().to_string());
+                found.push(path.strip_prefix(folder.as_ref()).unwrap().display().to_string());
             }
         }
     }

@@ -48,7 +48,7 @@ const MAY_NAME: &[(&str, &str)] = &[
          source spec state store time window",
     ),
     // people
-    ("cli", "clock config error id log plan report run spec store time view window"),
+    ("cli", "clock config error id log plan report run spec state store time view window"),
     // roots
     ("lib", ""),
     ("main", "cli"),

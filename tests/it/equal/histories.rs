@@ -1,5 +1,5 @@
-//! Random histories of tiny feeds against a model of a few lines: outputs are right, and exactly the
-//! windows are computed that the model calls due, no more and no fewer.
+//! Random histories of tiny feeds against a model of a few lines: outputs are right, and exactly
+//! the windows are computed that the model calls due, no more and no fewer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
