@@ -135,7 +135,9 @@ mod tests {
         assert_eq!(content, ContentHash::new("a: Int64", 7));
         assert_ne!(content, ContentHash::new("a: Int32", 7));
         assert_ne!(content, ContentHash::new("a: Int64", 8));
-        assert!(Sha256::of(b"").to_string().starts_with(&format!("{:x}", Sha256::of(b"").first_half())));
+        assert!(
+            Sha256::of(b"").to_string().starts_with(&format!("{:x}", Sha256::of(b"").first_half()))
+        );
     }
 
     #[test]

@@ -138,18 +138,15 @@ impl Ledger {
         let windows = record.windows.clone();
         let admitted = Admitted { record, generation };
         let known = self.places.get(&id).copied();
-        let (place, before) = match known {
-            Some(place) => {
-                self.forget_windows_of(place);
-                let known = self.files.get_mut(place);
-                (place, known.map(|known| std::mem::replace(known, admitted).record))
-            }
-            None => {
-                self.files.push(admitted);
-                let place = self.files.len().saturating_sub(1);
-                self.places.insert(id, place);
-                (place, None)
-            }
+        let (place, before) = if let Some(place) = known {
+            self.forget_windows_of(place);
+            let known = self.files.get_mut(place);
+            (place, known.map(|known| std::mem::replace(known, admitted).record))
+        } else {
+            let place = self.files.len();
+            self.files.push(admitted);
+            self.places.insert(id, place);
+            (place, None)
         };
         for (start, rows) in windows {
             self.windows.entry(start).or_default().push((place, rows));

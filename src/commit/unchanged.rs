@@ -50,9 +50,9 @@ impl Comparison {
     }
 
     /// It is known whether an object is as the log says. If it cannot be known, it is replaced.
-    pub(super) fn inspected(&mut self, object: ObjectIndex, answer: Result<bool, StoreFault>) {
+    pub(super) fn inspected(&mut self, object: ObjectIndex, answer: &Result<bool, StoreFault>) {
         self.waiting.remove(&object);
-        if answer != Ok(true) {
+        if *answer != Ok(true) {
             self.candidates.remove(&object.window);
         }
     }

@@ -237,7 +237,7 @@ impl Writer {
         let Event::Inspected(object, answer) = event else {
             return self.stop(append::unexpected(&event));
         };
-        comparison.inspected(object, answer);
+        comparison.inspected(object, &answer);
         if comparison.is_over() {
             return self.publish(comparison, batch, computed, stamp);
         }

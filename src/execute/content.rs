@@ -53,10 +53,8 @@ mod tests {
     use super::*;
 
     fn content(batches: &[(&[i64], &[Option<&str>])]) -> Option<ContentHash> {
-        let fields = vec![
-            Field::new("a", DataType::Int64, true),
-            Field::new("b", DataType::Utf8, true),
-        ];
+        let fields =
+            vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Utf8, true)];
         let schema = Arc::new(Schema::new(fields));
         let mut content = Content::new(&schema, Compression::Snappy);
         for (a, b) in batches {

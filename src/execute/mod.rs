@@ -4,8 +4,8 @@
 //! It decides nothing about what is due, never lists, and never touches a published object. It is
 //! the only folder that names `DataFusion`.
 
-mod message;
 mod content;
+mod message;
 mod output;
 mod query;
 mod route;

@@ -100,9 +100,7 @@ async fn read(
             let (name, label) = (file.file.name(), executor.spec.grid.label(*window));
             return Err(Error::new(
                 Code::InputChanged,
-                format!(
-                    "{name} has {found} rows of window {label}, and had {expected} before"
-                ),
+                format!("{name} has {found} rows of window {label}, and had {expected} before"),
             ));
         }
     }

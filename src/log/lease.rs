@@ -113,8 +113,8 @@ fn held(pipeline: &PipelineName, lock: &mut File) -> Error {
         .hint("if that process hangs, end it: the next run takes over at once")
 }
 
-/// Removes from the staging folder what nobody will put in place any more: what epochs before `epoch`
-/// left, for this process holds both the lock and a newer epoch, and what died while it was created.
+/// Removes from the staging folder what nobody will put in place any more: what epochs before
+/// `epoch` left, for this process holds both the lock and a newer epoch, and creations that died.
 pub fn sweep_staging(staging: &Path, epoch: Epoch) {
     let Ok(files) = fs::read_dir(staging) else { return };
     for file in files.flatten() {

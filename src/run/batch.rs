@@ -122,9 +122,10 @@ impl Worker<'_> {
         for start in starts {
             let committed = state.windows.get(start).filter(|window| window.seq == seq);
             if let Some(window) = committed {
-                let count = match window.committed.unchanged {
-                    true => &mut report.windows_unchanged,
-                    false => &mut report.windows_done,
+                let count = if window.committed.unchanged {
+                    &mut report.windows_unchanged
+                } else {
+                    &mut report.windows_done
                 };
                 *count = count.saturating_add(1);
                 report.rows = report.rows.plus(window.committed.rows);

@@ -177,24 +177,24 @@ mod tests {
 
     use super::*;
 
-    fn micros(values: ArrayRef, zone: Tz) -> Vec<Option<i64>> {
+    fn micros(values: &ArrayRef, zone: Tz) -> Vec<Option<i64>> {
         let kind = if zone == Tz::UTC { Kind::Utc } else { Kind::Local(zone) };
-        TimeColumn { index: 0, kind }.micros(&values).unwrap()
+        TimeColumn { index: 0, kind }.micros(values).unwrap()
     }
 
     #[test]
     fn units_are_converted_downwards_and_never_wrap() {
         let nanos = TimestampNanosecondArray::from(vec![Some(1_999), Some(-1), None]);
-        assert_eq!(micros(Arc::new(nanos), Tz::UTC), [Some(1), Some(-1), None]);
+        assert_eq!(micros(&(Arc::new(nanos) as _), Tz::UTC), [Some(1), Some(-1), None]);
         let seconds = TimestampSecondArray::from(vec![1, i64::MAX]);
-        assert_eq!(micros(Arc::new(seconds), Tz::UTC), [Some(1_000_000), None]);
+        assert_eq!(micros(&(Arc::new(seconds) as _), Tz::UTC), [Some(1_000_000), None]);
     }
 
     #[test]
     fn naive_values_are_read_in_their_zone() {
         let days = Date32Array::from(vec![0]);
         let berlin = chrono_tz::Europe::Berlin;
-        assert_eq!(micros(Arc::new(days), berlin), [Some(-3_600_000_000)]);
+        assert_eq!(micros(&(Arc::new(days) as _), berlin), [Some(-3_600_000_000)]);
     }
 
     #[test]

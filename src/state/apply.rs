@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::entry::{
-    BatchWindow, Begin, Body, Commit, CommittedWindow, Entry, Failed, FailedWindow, Inputs, Request, Skip,
-    TimeRange, WatermarkMove,
+    BatchWindow, Begin, Body, Commit, CommittedWindow, Entry, Failed, FailedWindow, Inputs,
+    Request, Skip, TimeRange, WatermarkMove,
 };
 use super::{Head, Holder, InDoubt, OpenBatch, Stale, State, WindowState};
 use crate::hash::Sha256;
@@ -259,14 +259,16 @@ impl State {
         let mut open = self.end_batch(commit.batch)?;
         for committed in &commit.windows {
             let begun = open.windows.remove(&committed.start);
-            rule(
-                begun.as_ref().is_some_and(|(window, was_in_doubt)| match committed.unchanged {
-                    false => announces(window, committed),
-                    true => !was_in_doubt && self.holds(committed),
-                }),
-                Invariant::Cm2,
-                || format!("it publishes the window at {} otherwise than begun", committed.start),
-            )?;
+            let is_as_begun = begun.is_some_and(|(window, was_in_doubt)| {
+                if committed.unchanged {
+                    !was_in_doubt && self.holds(committed)
+                } else {
+                    announces(&window, committed)
+                }
+            });
+            rule(is_as_begun, Invariant::Cm2, || {
+                format!("it publishes the window at {} otherwise than begun", committed.start)
+            })?;
             rule(committed.rows.closes(), Invariant::In2, || {
                 format!("rows of the window at {} do not add up", committed.start)
             })?;

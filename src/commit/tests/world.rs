@@ -103,7 +103,11 @@ impl World {
             }
             Effect::Compute(batch) => {
                 let compute = |window: &BatchWindow| {
-                    if fails { Err(failed(hour_of(window.start))) } else { Ok(computed(window, &self.content)) }
+                    if fails {
+                        Err(failed(hour_of(window.start)))
+                    } else {
+                        Ok(computed(window, self.content.as_ref()))
+                    }
                 };
                 Event::Computed(batch.windows.iter().map(compute).collect())
             }
@@ -243,14 +247,14 @@ fn bytes_of(attempt: AttemptId) -> Sha256 {
     Sha256::of(attempt.0.as_bytes())
 }
 
-fn computed(window: &BatchWindow, content: &Option<ContentHash>) -> ComputedWindow {
+fn computed(window: &BatchWindow, content: Option<&ContentHash>) -> ComputedWindow {
     let staged = |output: &BatchOutput| StagedOutput {
         staged_at: "tmp".into(),
         path: output.path.clone(),
         att: output.att,
         digest: ObjectDigest { bytes: 16, sha256: bytes_of(output.att) },
         rows: 1,
-        content: content.clone(),
+        content: content.cloned(),
     };
     ComputedWindow {
         inputs: InputsDigest { files: 1, sha256: Sha256::of(b"inputs") },
