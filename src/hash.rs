@@ -50,8 +50,8 @@ impl ContentHash {
     /// Which way of hashing this is: another one never gives an equal hash.
     const VERSION: &str = "c1";
 
-    /// The hash of rows whose own hashes add up to `sum`, in a file made as `form` says: its columns
-    /// and how they are written.
+    /// The hash of rows whose own hashes add up to `sum`, in a file made as `form` says: its
+    /// columns and how they are written.
     #[must_use]
     pub fn new(form: &str, sum: u128) -> Self {
         let form = Sha256::of(form.as_bytes()).to_string();

@@ -22,11 +22,11 @@
 //! says so; that test reads the source.
 //!
 //! * **Words**, in which everything is said: [`error`], [`invariant`], [`time`], [`hash`], [`id`].
-//! * **Domain**, pure: [`window`], [`ledger`], [`spec`], [`config`], [`state`], [`plan`], [`commit`],
-//!   [`report`], [`view`]. Every decision is made here. It builds without the feature `engine` and
+//! * **Domain**, pure: [`window`], [`ledger`], [`spec`], [`config`], [`state`], [`plan`],
+//!   [`commit`], [`report`], [`view`]. Every decision is made here. It builds without the feature `engine`, and
 //!   knows no clock, store or randomness.
-//! * **Edges**: `clock`, `crashpoint`, `process`, `store`, `log`, `source`, `publish`, `execute`. All
-//!   IO is here, and no decision.
+//! * **Edges**: `clock`, `crashpoint`, `process`, `store`, `log`, `source`, `publish`, `execute`.
+//!   All IO is here, and no decision.
 //! * **Driver**: `run` puts them in order.
 //! * **People**: `cli` reads arguments, prints views, picks exit codes.
 //!

@@ -119,8 +119,8 @@ pub(super) enum Step {
 }
 
 impl Publication {
-    /// Starts to publish what was computed, but for the windows that are `kept`: asks for the version
-    /// of each object.
+    /// Starts to publish what was computed, but for the windows that are `kept`: asks for the
+    /// version of each object.
     pub(super) fn new(
         batch: Batch,
         computed: Vec<Result<ComputedWindow, FailedWindow>>,

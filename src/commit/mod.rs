@@ -8,7 +8,7 @@
 //!        │               ▼       │              Compute          ── all failed ──► append `failed`
 //!        │           ReadEntry ──┘ absent          │
 //!        │               │ mine / other's        Observe each object     (which version is there?)
-//!        ▼               ▼                         │  (a window with the rows it has keeps its objects)
+//!        ▼               ▼                         │  (but of windows with the rows they have)
 //!     Finished(Committed | Fenced | …)           Fence              (is the next log place free?)
 //!                                                  │
 //!                                                Publish each, only over the observed version
@@ -97,8 +97,8 @@ pub enum Effect {
         /// The version it replaces; `None`: it must not exist.
         over: Option<ObjectVersion>,
     },
-    /// Ask whether the object at `path` has these bytes. (Each attempt's bytes are its own, for it is
-    /// named in them.) Answer: [`Event::Inspected`].
+    /// Ask whether the object at `path` has these bytes. (Each attempt's bytes are its own, for it
+    /// is named in them.) Answer: [`Event::Inspected`].
     Inspect {
         /// Which object of the batch.
         object: ObjectIndex,

@@ -1,3 +1,5 @@
+//! What the writer asks for and decides, told by traces of effects.
+
 #![expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 
 mod faults;

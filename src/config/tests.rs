@@ -1,3 +1,5 @@
+//! What may be written, and what is said of what may not.
+
 mod refused;
 
 use std::io;

@@ -60,8 +60,8 @@ fn refuse_nondeterministic(step: &StepSpec, plan: &LogicalPlan) -> Result<()> {
     Err(message::at_word(error, step, &name))
 }
 
-/// Whether two queries ask the same: the same steps, whatever their comments and white space. SQL that
-/// cannot be parsed any more is compared as text.
+/// Whether two queries ask the same: the same steps, whatever their comments and white space. SQL
+/// that cannot be parsed any more is compared as text.
 #[must_use]
 pub fn is_same_query(a: &Query, b: &Query) -> bool {
     let is_same_step = |a: &QueryStep, b: &QueryStep| {

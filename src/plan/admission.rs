@@ -109,10 +109,12 @@ fn expired_error(
     let (first, last) = (label(record.expired.first()), label(record.expired.last()));
     let windows = record.expired.len();
     let watermark = spec.grid.local_instant(watermark);
-    Error::new(Code::Expired, format!("{rows} rows of {} are too late for their windows", record.key))
-        .note(format!("{windows} windows, from {first} to {last}; the watermark is {watermark}, and allowed_lateness {allowed}"))
+    let text = format!("{rows} rows of {} are too late for their windows", record.key);
+    Error::new(Code::Expired, text)
+        .note(format!("{windows} windows, from {first} to {last}"))
+        .note(format!("the watermark is {watermark}, and allowed_lateness {allowed}"))
         .note("no window was written; the watermark has not moved")
-        .hint("raise `allowed_lateness`, or set on_expired = \"drop\" to count such rows and leave them out")
+        .hint("raise `allowed_lateness`, or set on_expired = \"drop\": such rows are only counted")
 }
 
 /// The committed windows that differ because of `record`, and by how many rows each grew. A skipped
@@ -143,8 +145,8 @@ fn touched(
     windows.collect()
 }
 
-/// The most windows that the files of one admission touch, unless a single file touches more: bounds
-/// the size of its log entry.
+/// The most windows that the files of one admission touch, unless a single file touches more:
+/// bounds the size of its log entry.
 const WINDOWS_MAX: usize = 20_000;
 
 /// Cuts `records` into the admissions they are logged in, in order.

@@ -18,9 +18,9 @@ pub struct BatchPlan {
     pub empty: Vec<TimeRange>,
 }
 
-/// Cuts `plan` into batches in its order of work. A batch ends at [`WINDOWS_MAX`] windows, or before
-/// its rows take more than `bytes_in_memory_max` bytes; a window that is larger by itself is a batch
-/// of its own.
+/// Cuts `plan` into batches in its order of work. A batch ends at [`WINDOWS_MAX`] windows, or
+/// before its rows take more than `bytes_in_memory_max` bytes; a window that is larger by itself is
+/// a batch of its own.
 #[must_use]
 pub fn batches(plan: &Plan, bytes_in_memory_max: u64) -> Vec<BatchPlan> {
     let mut batches = Vec::new();

@@ -3,8 +3,8 @@
 //!
 //! Work goes in this order: what is in doubt, live windows, late ones, requests; oldest first
 //! (DESIGN §4). A window is due for one reason, the first that applies of `in_doubt`,
-//! `failed_before`, `new`, what became of its inputs (`late_data`, `input_changed`, `input_removed`),
-//! `query_changed`, `requested`.
+//! `failed_before`, `new`, what became of its inputs (`late_data`, `input_changed`,
+//! `input_removed`), `query_changed`, `requested`.
 
 mod admission;
 mod batches;

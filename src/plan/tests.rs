@@ -1,3 +1,5 @@
+//! Timelines: what happened to a pipeline, and what is due then.
+
 #![expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 
 mod properties;

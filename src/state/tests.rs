@@ -1,3 +1,5 @@
+//! The rules of the fold, one each.
+
 #![expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 
 mod codec;

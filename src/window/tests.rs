@@ -1,3 +1,5 @@
+//! Windows tile the time line; paths name them.
+
 #![expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 
 use std::collections::{BTreeSet, HashMap, HashSet};

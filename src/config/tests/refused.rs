@@ -4,8 +4,8 @@ use Code::{BadValue, Conflict, MissingKey, PathNotInjective, UnknownKey};
 
 use super::*;
 
-/// Loads FULL with `from` replaced by `to` and expects one error: its code, the text it points at, and
-/// a piece of its message, notes or hints.
+/// Loads FULL with `from` replaced by `to` and expects one error: its code, the text it points at,
+/// and a piece of its message, notes or hints.
 fn refuses(from: &str, to: &str, code: Code, place: &str, said: &str) {
     let errors = load_with(&edited(FULL, from, to), &[]).unwrap_err();
     assert_one(&errors, to, code, place, said);

@@ -1,5 +1,5 @@
-//! The log of `fixtures/log/v1`: one entry of each kind, as version 0.1.0 wrote them. Logs are never
-//! rewritten, so these bytes must be readable, and writable, for ever.
+//! The log of `fixtures/log/v1`: one entry of each kind, as version 0.1.0 wrote them. Logs are
+//! never rewritten, so these bytes must be readable, and writable, for ever.
 
 use std::collections::BTreeSet;
 use std::path::Path;

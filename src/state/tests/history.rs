@@ -103,7 +103,11 @@ fn check_step(before: &State, after: &State) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 128,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn no_accepted_entry_breaks_an_invariant(tries in prop::collection::vec(any_try(), 0..60)) {
