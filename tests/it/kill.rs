@@ -347,6 +347,21 @@ fn a_recovery_that_is_killed_again_and_again_gets_there() {
 }
 
 #[test]
+fn what_was_begun_is_finished_even_if_nobody_asks_for_it_any_more() {
+    let project = damaged();
+    let reprocess = SCENARIOS.iter().find(|scenario| scenario.command[0] == "reprocess").unwrap();
+    kill_at(&project, reprocess.command, "publish.after:3");
+    let (_, requests) = project.json(&["requests"]);
+    let id = requests["requests"][0]["id"].as_str().unwrap();
+    run_well(&project, &["requests", "tiny", "--cancel", id, "--yes"]);
+    run_well(&project, &["run"]);
+    let whole = fed();
+    whole.run();
+    assert_equal(&project.outputs(), &whole.outputs());
+    project.assert_sound();
+}
+
+#[test]
 fn what_a_killed_process_staged_is_swept_by_the_next_that_writes() {
     let project = fed();
     kill_at(&project, &["run"], "compute.after:1");

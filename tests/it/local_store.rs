@@ -1,6 +1,7 @@
 //! What the protocol needs of a folder as a store, and what a full disk does to a run.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -111,6 +112,18 @@ fn an_object_is_replaced_only_over_the_version_that_was_seen() {
     assert!(matches!(disk.publish("a/data", "three", Some(&one)), Written::Unclear(_)));
     assert_eq!(disk.text("a/data"), "two!");
     assert_eq!(files_below(disk.root()), ["a/data"]);
+}
+
+#[test]
+fn who_reads_an_object_while_it_is_replaced_reads_the_old_version_to_its_end() {
+    let disk = Disk::new();
+    assert!(matches!(disk.publish("a/data", "old", None), Written::Stored));
+    let mark = disk.head("a/data").mark;
+    let mut reader = File::open(disk.root().join("a/data")).unwrap();
+    assert!(matches!(disk.publish("a/data", "newer", Some(&mark)), Written::Stored));
+    let mut read = String::new();
+    reader.read_to_string(&mut read).unwrap();
+    assert_eq!((read.as_str(), disk.text("a/data").as_str()), ("old", "newer"));
 }
 
 #[test]
