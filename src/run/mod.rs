@@ -8,6 +8,7 @@ mod batch;
 mod drive;
 mod owner;
 mod project;
+mod shape;
 mod verify;
 mod worker;
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::shape;
 use crate::clock::Clock;
 use crate::commit::Identity;
 use crate::error::{Code, Error, Result};
@@ -14,7 +15,7 @@ use crate::log::{StateLog, read_ledger};
 use crate::plan::{Facts, Plan, admission, judge_lateness, plan};
 use crate::source::{Discovery, SourceStore, SourceStores, discover, open, partition_columns};
 use crate::spec::{PipelineSpec, ProjectSpec, SourceSpec, StepSpec};
-use crate::state::{Query, QueryStep, Request, RowCounts, SegmentRef, Shape, ShapeOutput, State};
+use crate::state::{Query, QueryStep, Request, RowCounts, SegmentRef, State};
 use crate::store::{Fault, FaultyStore, LocalStore, Store, layout};
 
 /// A project and who works on it.
@@ -109,7 +110,7 @@ impl Project {
         let state = log.read().await?;
         let ledger = match &state {
             Some(state) => {
-                check_shape(spec, state)?;
+                shape::check(spec, state)?;
                 read_ledger(log.store().as_ref(), state).await?
             }
             None => Ledger::default(),
@@ -300,44 +301,4 @@ pub(super) fn outdated_queries(spec: &PipelineSpec, state: &State) -> BTreeSet<S
     let now = query_of(spec);
     let others = state.queries.iter().filter(|(_, then)| !is_same_query(then, &now));
     others.map(|(seq, _)| *seq).collect()
-}
-
-/// The shape of `spec`.
-#[must_use]
-pub(super) fn shape_of(spec: &PipelineSpec) -> Shape {
-    let size = spec.grid.size();
-    let week_start = match size {
-        crate::window::WindowSize::Week { first } => Some(first.to_string()),
-        _ => None,
-    };
-    let output = |output: &crate::spec::OutputSpec| ShapeOutput {
-        name: output.name.clone(),
-        path: output.path.text().to_owned(),
-    };
-    Shape {
-        size: size.to_string(),
-        week_start,
-        timezone: spec.grid.zone().name().to_owned(),
-        outputs: spec.outputs.iter().map(output).collect(),
-    }
-}
-
-fn check_shape(spec: &PipelineSpec, state: &State) -> Result<()> {
-    let now = shape_of(spec);
-    let Some(then) = state.shape.as_ref().filter(|then| **then != now) else { return Ok(()) };
-    let say = |shape: &Shape| {
-        let outputs: Vec<_> =
-            shape.outputs.iter().map(|out| format!("{} at {}", out.name, out.path)).collect();
-        format!("windows of {} in {}; {}", shape.size, shape.timezone, outputs.join(", "))
-    };
-    Err(Error::new(
-        Code::ShapeChanged,
-        format!("pipeline {} has another shape than when it first ran", spec.name),
-    )
-    .note(format!("then: {}", say(then)))
-    .note(format!("now:  {}", say(&now)))
-    .note("window size, zone, outputs and their paths are fixed by the first run")
-    .hint(
-        "give the changed pipeline a new name and new output paths; `retire` is not supported yet",
-    ))
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use super::drive::{Asked, skippable};
 use super::owner::claim_outputs;
-use super::project::{Opened, Project, Session, outdated_queries, query_of, shape_of};
+use super::project::{Opened, Project, Session, outdated_queries, query_of};
+use super::shape::shape_of;
 use crate::error::{Code, Error, Result};
 use crate::execute::{Prepared, is_same_query};
 use crate::id::{RequestId, Seq};

@@ -148,7 +148,7 @@ pub enum ClaimReason {
     Forced,
 }
 
-/// What fixes where outputs lie. It is set by the first run.
+/// What fixes which rows a window has and where its outputs lie. It is set by the first run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
     /// The window size as configured, e.g. `1h`.
@@ -158,8 +158,21 @@ pub struct Shape {
     pub week_start: Option<String>,
     /// The time zone's name.
     pub timezone: String,
-    /// Outputs and their path templates, by name.
+    /// Sources, and how their event time is read.
+    pub sources: Vec<ShapeSource>,
+    /// Outputs and their path templates.
     pub outputs: Vec<ShapeOutput>,
+}
+
+/// How the event time of one source is read: the ledger counts rows by it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShapeSource {
+    /// The table's name in SQL.
+    pub table: String,
+    /// The column.
+    pub event_time: String,
+    /// The zone of naive times.
+    pub event_timezone: String,
 }
 
 /// Where one output lies.

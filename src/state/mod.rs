@@ -19,7 +19,7 @@ pub use apply::Violation;
 pub use entry::{
     BatchOutput, BatchWindow, Begin, Body, ClaimReason, Commit, CommittedOutput, CommittedWindow,
     Entry, FORMAT, Failed, FailedWindow, Inputs, InputsDigest, LateKind, LateWindow, Query,
-    QueryStep, Reason, Request, SegmentRef, Shape, ShapeOutput, Skip, TimeRange, Verb,
+    QueryStep, Reason, Request, SegmentRef, Shape, ShapeOutput, ShapeSource, Skip, TimeRange, Verb,
     WatermarkMove, Who,
 };
 

@@ -133,6 +133,7 @@ fn the_shape_is_fixed_once_and_the_newest_query_counts() {
         size: "1h".to_owned(),
         week_start: None,
         timezone: "UTC".to_owned(),
+        sources: Vec::new(),
         outputs: Vec::new(),
     };
     log.add(Body::Shape(shape.clone()));

@@ -393,6 +393,11 @@ fn another_shape_than_before() {
     let zone = with(r#"size = "1h""#, "size = \"1h\"\ntimezone = \"Etc/GMT-9\"");
     fs::write(project.path("config.toml"), zone).unwrap();
     refused(&project, &["run"], 2, "HW5013").says("another shape").helps("a new name");
+    // Rows were counted by the event time: read otherwise, they lie in other windows.
+    let event_time = r#"event_time = "event_time""#;
+    let event_zone = format!("{event_time}\nevent_timezone = \"Asia/Tokyo\"");
+    fs::write(project.path("config.toml"), with(event_time, &event_zone)).unwrap();
+    refused(&project, &["run"], 2, "HW5013");
     let (_, status) = project.json(&["status"]);
     assert_eq!(status["errors"][0]["code"], "HW5013");
 }

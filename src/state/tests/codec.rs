@@ -238,12 +238,18 @@ fn any_claim() -> impl Strategy<Value = Body> {
 }
 
 fn any_shape() -> impl Strategy<Value = Body> {
-    let outputs = few(any::<[String; 2]>());
-    (any::<[String; 2]>(), any::<Option<String>>(), outputs).prop_map(
-        |([size, timezone], week_start, outputs)| {
+    let (sources, outputs) = (few(any::<[String; 3]>()), few(any::<[String; 2]>()));
+    (any::<[String; 2]>(), any::<Option<String>>(), sources, outputs).prop_map(
+        |([size, timezone], week_start, sources, outputs)| {
+            let source = |[table, event_time, event_timezone]: [String; 3]| ShapeSource {
+                table,
+                event_time,
+                event_timezone,
+            };
             let output = |[name, path]: [String; 2]| ShapeOutput { name, path };
+            let sources = sources.into_iter().map(source).collect();
             let outputs = outputs.into_iter().map(output).collect();
-            Body::Shape(Shape { size, week_start, timezone, outputs })
+            Body::Shape(Shape { size, week_start, timezone, sources, outputs })
         },
     )
 }

@@ -16,6 +16,11 @@ fn golden() -> Log {
         size: "1h".to_owned(),
         week_start: None,
         timezone: "Europe/Berlin".to_owned(),
+        sources: vec![ShapeSource {
+            table: "orders".to_owned(),
+            event_time: "event_ts".to_owned(),
+            event_timezone: "UTC".to_owned(),
+        }],
         outputs: vec![ShapeOutput {
             name: "hourly".to_owned(),
             path: "out/dt={start:%Y-%m-%d}/hour={start:%H}".to_owned(),

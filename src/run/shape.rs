@@ -1,0 +1,55 @@
+//! The shape of a pipeline: what its first run fixes for good.
+
+use crate::error::{Code, Error, Result};
+use crate::spec::{OutputSpec, PipelineSpec, SourceSpec};
+use crate::state::{Shape, ShapeOutput, ShapeSource, State};
+use crate::window::WindowSize;
+
+/// The shape of `spec`.
+pub(super) fn shape_of(spec: &PipelineSpec) -> Shape {
+    let week_start = match spec.grid.size() {
+        WindowSize::Week { first } => Some(first.to_string()),
+        _ => None,
+    };
+    let source = |source: &SourceSpec| ShapeSource {
+        table: source.table.clone(),
+        event_time: source.event_time.clone(),
+        event_timezone: source.event_timezone.name().to_owned(),
+    };
+    let output = |output: &OutputSpec| ShapeOutput {
+        name: output.name.clone(),
+        path: output.path.text().to_owned(),
+    };
+    Shape {
+        size: spec.grid.size().to_string(),
+        week_start,
+        timezone: spec.grid.zone().name().to_owned(),
+        sources: spec.sources.iter().map(source).collect(),
+        outputs: spec.outputs.iter().map(output).collect(),
+    }
+}
+
+/// Whether `spec` still has the shape that `state` was made with.
+///
+/// # Errors
+/// If it has not: what was committed would no longer be what it is called.
+pub(super) fn check(spec: &PipelineSpec, state: &State) -> Result<()> {
+    let now = shape_of(spec);
+    let Some(then) = state.shape.as_ref().filter(|then| **then != now) else { return Ok(()) };
+    let text = format!("pipeline {} has another shape than when it first ran", spec.name);
+    Err(Error::new(Code::ShapeChanged, text)
+        .note(format!("then: {}", said(then)))
+        .note(format!("now:  {}", said(&now)))
+        .note("windows, event times, outputs and their paths are fixed by the first run")
+        .hint("give the changed pipeline a new name and new output paths")
+        .hint("to make it anew under its old name is not supported yet by this version"))
+}
+
+fn said(shape: &Shape) -> String {
+    let sources = shape.sources.iter().map(|source| {
+        format!("{} by {} ({})", source.table, source.event_time, source.event_timezone)
+    });
+    let outputs = shape.outputs.iter().map(|output| format!("{} at {}", output.name, output.path));
+    let parts: Vec<String> = sources.chain(outputs).collect();
+    format!("windows of {} in {}; {}", shape.size, shape.timezone, parts.join(", "))
+}
