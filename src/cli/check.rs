@@ -42,10 +42,11 @@ async fn check_pipeline(project: &Project, spec: &PipelineSpec) -> Result<String
     let within = |why: Error| of_pipeline(spec, why);
     let session = Session::new(project, spec);
     let opened = project.open(spec).await.map_err(|why| vec![within(why)])?;
-    let found = project.foresee(&session, &opened, None).await;
-    let found = found.map_err(|why| vec![within(why)])?.discovery;
+    let foreseen = project.foresee(&session, &opened, None).await;
+    let foreseen = foreseen.map_err(|why| vec![within(why)])?;
+    let found = &foreseen.discovery;
     let mut errors: Vec<Error> = found.unreadable.iter().cloned().map(within).collect();
-    let prepared = session.prepare(&project.engine, &found).await;
+    let prepared = session.prepare(&project.engine, found, &foreseen.ledger).await;
     let planned = match prepared {
         Ok(Some(_)) => "SQL plans",
         Ok(None) => "its SQL is planned once there is one",

@@ -77,7 +77,7 @@ pub(super) async fn foresee(
     let foreseen = project.foresee(&session, &opened, request.cloned()).await?;
     // Where a file cannot be read, that is told, and what follows from it need not be.
     let mistake = if foreseen.discovery.unreadable.is_empty() {
-        session.prepare(&project.engine, &foreseen.discovery).await.err()
+        session.prepare(&project.engine, &foreseen.discovery, &foreseen.ledger).await.err()
     } else {
         None
     };

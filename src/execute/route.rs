@@ -246,7 +246,10 @@ fn origins(
 
 fn mismatch(source: &SourceSpec, text: String) -> Error {
     Error::new(Code::SchemaMismatch, text)
-        .note(format!("the first file of source {} says what its columns are", source.table))
+        .note(format!(
+            "the first file that was admitted to source {} says what its columns are",
+            source.table
+        ))
         .hint(
             "mend the file and run again, or change the query so that it does not need the column",
         )

@@ -81,7 +81,16 @@ impl StateLog {
         });
         let mut reads = std::pin::pin!(reads.buffered(READS_AT_ONCE));
         while let Some((seq, bytes)) = reads.next().await {
-            let Some(bytes) = bytes? else { return Ok(()) };
+            let Some(bytes) = bytes? else {
+                // What was asked for at the same time shows whether this is a hole.
+                let mut later = None;
+                for _ in 1..READS_AT_ONCE {
+                    if let Some((seq, bytes)) = reads.next().await {
+                        later = later.or(bytes?.map(|_| seq));
+                    }
+                }
+                return self.check_end(seq, later).await;
+            };
             let (entry, hash) = codec::decode(&bytes).map_err(|why| self.undecodable(seq, &why))?;
             if entry.n != seq {
                 return Err(self.damaged(seq, &format!("it says that it is entry {}", entry.n)));
@@ -89,6 +98,27 @@ impl StateLog {
             visit(entry, hash)?;
         }
         Ok(())
+    }
+
+    /// Whether the log ends before `end`, although an entry may have been seen at `later`.
+    async fn check_end(&self, end: Seq, later: Option<Seq>) -> Result<()> {
+        match later.filter(|later| *later > end) {
+            // It may have been written, and more behind it, since it was looked for.
+            Some(later) if self.store.read(&layout::entry(end)).await?.is_none() => {
+                Err(self.damaged(end, &format!("it is missing, and entry {later} is there")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The newest entry there is a file of. Only for comparison with what was read: how far a log
+    /// reaches is never told by a list.
+    ///
+    /// # Errors
+    /// If the store cannot be listed.
+    async fn newest_listed(&self) -> Result<Option<Seq>> {
+        let listed = self.store.list().await?;
+        Ok(listed.iter().filter_map(|meta| layout::entry_of(&meta.key)).max())
     }
 
     /// The error for an entry that cannot be decoded.
@@ -116,12 +146,15 @@ impl StateLog {
             .hint("restore this file from a backup of the state folder: no entry is ever rewritten")
     }
 
-    /// Creates the log if there is none, and reads its state.
+    /// Creates the log if there is none, and reads its state. Only the holder of the lease may.
     ///
     /// # Errors
     /// As [`Self::read`], and if the first entry cannot be written.
     pub async fn read_or_create(&self, who: &Who, run: RunId, clock: &Clock) -> Result<State> {
-        if let Some(state) = self.read().await? {
+        let state = self.read().await?;
+        let end = state.as_ref().map_or(Some(Seq(0)), State::next_seq).unwrap_or(Seq(u64::MAX));
+        self.check_end(end, self.newest_listed().await?).await?;
+        if let Some(state) = state {
             return Ok(state);
         }
         let entry = Entry {

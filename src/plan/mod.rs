@@ -362,7 +362,8 @@ impl Planner<'_> {
                 format!("{} is gone, and window {label} needs {rows} rows of it", self.name_of(id)),
             )
             .note("the window's output stands as it was")
-            .hint("put the file back and run `highwater run`: the window is taken up by itself"),
+            .hint("put the file back and run `highwater run`: the window is taken up by itself")
+            .hint("if it is gone for good, set on_removed = \"recompute\" for its source"),
         )
     }
 

@@ -107,7 +107,7 @@ async fn prepare(
     foreseen: &Foreseen,
 ) -> Result<Option<Arc<Prepared>>> {
     if asked.computes() {
-        session.prepare(&project.engine, &foreseen.discovery).await
+        session.prepare(&project.engine, &foreseen.discovery, &foreseen.ledger).await
     } else {
         Ok(None)
     }

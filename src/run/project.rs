@@ -9,8 +9,8 @@ use crate::clock::Clock;
 use crate::commit::Identity;
 use crate::error::{Code, Error, Result};
 use crate::execute::{Engine, Prepared, TableSchema, is_same_query, prepare, table_schema};
-use crate::id::{PipelineName, RunId, Seq};
-use crate::ledger::Ledger;
+use crate::id::{Generation, PipelineName, RunId, Seq};
+use crate::ledger::{FileId, Ledger};
 use crate::log::{StateLog, read_ledger};
 use crate::plan::{Facts, Plan, admission, judge_lateness, plan};
 use crate::source::{Discovery, SourceStore, SourceStores, discover, open, partition_columns};
@@ -173,7 +173,8 @@ impl<'a> Session<'a> {
         self.sources.values().fold(0, |sum, store| sum.saturating_add(store.bytes_read()))
     }
 
-    /// Plans the queries over the columns of the first file of each source.
+    /// Plans the queries over the columns of the first file of each source: the first that was
+    /// admitted, so that a file that comes later does not change what a query sees.
     ///
     /// # Errors
     /// If a file cannot be read, or a query cannot be planned. `None` if a source has no file yet.
@@ -181,10 +182,11 @@ impl<'a> Session<'a> {
         &self,
         engine: &Engine,
         discovery: &Discovery,
+        ledger: &Ledger,
     ) -> Result<Option<Arc<Prepared>>> {
         let mut schemas = BTreeMap::new();
         for source in &self.spec.sources {
-            match self.schema(source, discovery).await? {
+            match self.schema(source, discovery, ledger).await? {
                 Some(schema) => schemas.insert(source.table.clone(), schema),
                 None => return Ok(None),
             };
@@ -192,17 +194,26 @@ impl<'a> Session<'a> {
         Ok(Some(Arc::new(prepare(engine, self.spec, &schemas).await?)))
     }
 
-    /// The columns of the first listed file that can be read.
+    /// The columns of the first admitted file with rows that is still listed and can be read; of
+    /// any listed file if there is none.
     async fn schema(
         &self,
         source: &SourceSpec,
         discovery: &Discovery,
+        ledger: &Ledger,
     ) -> Result<Option<TableSchema>> {
         let listed = || discovery.listed.iter().filter(|(id, _)| id.table == source.table);
         let Some(store) = self.sources.get(&source.table) else { return Ok(None) };
         let folders = partition_columns(source, listed().map(|(id, _)| id.key.as_str()));
+        let rank = |id: &FileId| match ledger.file(id) {
+            Some(known) if known.record.rows > 0 => (false, known.generation),
+            Some(known) => (true, known.generation),
+            None => (true, Generation(u64::MAX)),
+        };
+        let mut files: Vec<_> = listed().collect();
+        files.sort_by_key(|(id, _)| (rank(id), *id));
         let mut first_failure = None;
-        for (_, meta) in listed() {
+        for (_, meta) in files {
             match open(store, meta).await {
                 Ok(file) => return table_schema(&file, &folders).map(Some),
                 Err(why) => first_failure = first_failure.or(Some(why)),

@@ -8,6 +8,7 @@ use futures::StreamExt;
 use super::project::Project;
 use crate::error::Result;
 use crate::id::PipelineName;
+use crate::log::read_ledger;
 use crate::report::{Problem, ProblemKind, Verified};
 use crate::source::{SourceStore, open};
 use crate::spec::PipelineSpec;
@@ -26,6 +27,7 @@ pub async fn verify_pipeline(project: &Project, spec: &PipelineSpec) -> Result<V
     let log = project.log(&spec.name);
     let mut verified = Verified::default();
     let Some(state) = log.read().await? else { return Ok(verified) };
+    read_ledger(log.store().as_ref(), &state).await?;
     verified.entries = state.head.seq.0.saturating_add(1);
     let store = SourceStore::new(project.outputs(&spec.name));
     let mut known = BTreeSet::new();

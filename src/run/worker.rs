@@ -73,7 +73,12 @@ impl<'a> Worker<'a> {
             let last = self.publisher.append(Body::Release).await?;
             report.entries = Some((first, last));
         }
-        report.see(self.session.spec, self.state(), &self.plan());
+        if self.publisher.is_idle() {
+            report.see(self.session.spec, self.state(), &self.plan());
+        } else if let Ok(Some(state)) = self.log.read().await {
+            // The writer's own state is ahead of the log by what it could not append.
+            report.watermark = state.watermark;
+        }
         worked
     }
 

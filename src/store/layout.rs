@@ -30,6 +30,14 @@ pub fn entry(seq: Seq) -> String {
     format!("log/{:020}.json", seq.0)
 }
 
+/// The place of the entry whose key this is; `None` if it is the key of something else.
+#[must_use]
+pub fn entry_of(key: &str) -> Option<Seq> {
+    let digits = key.strip_prefix("log/")?.strip_suffix(".json")?;
+    let is_place = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_place.then(|| digits.parse().ok().map(Seq))?
+}
+
 /// The key of the segment that attempt `att` wrote for `generation`.
 #[must_use]
 pub fn inputs_segment(generation: Generation, att: AttemptId) -> String {
@@ -71,6 +79,8 @@ mod tests {
     #[test]
     fn keys_sort_as_places_do() {
         let places = [0, 9, 10, 99, 1 << 40, u64::MAX];
+        assert!(places.iter().all(|place| entry_of(&entry(Seq(*place))) == Some(Seq(*place))));
+        assert_eq!(entry_of("log/42.json.bak"), None);
         assert!(places.windows(2).all(|pair| entry(Seq(pair[0])) < entry(Seq(pair[1]))));
     }
 

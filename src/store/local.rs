@@ -108,7 +108,7 @@ impl LocalStore {
             for item in fs::read_dir(&folder).map_err(|why| failed(&why))? {
                 let item = item.map_err(|why| failed(&why))?;
                 let name = item.file_name();
-                let Some(name) = visible(&name) else { continue };
+                let Some(name) = self.visible(&name, &prefix)? else { continue };
                 let key = format!("{prefix}{name}");
                 let Some(metadata) = self.follow(&root, &item, &key)? else { continue };
                 if metadata.is_dir() {
@@ -146,6 +146,21 @@ impl LocalStore {
         )
         .note("links are followed only to files inside the folder itself")
         .hint("copy the files in, or point `path` at the folder they are in"))
+    }
+
+    /// The name of a file, unless it begins with `_` or `.`: readers take those for scratch. A name
+    /// that is no text cannot be logged, and is not passed over in silence.
+    fn visible<'a>(&self, name: &'a OsStr, prefix: &str) -> Result<Option<&'a str>> {
+        let shown = name.to_string_lossy();
+        if shown.starts_with(['_', '.']) {
+            return Ok(None);
+        }
+        let unnameable = || {
+            let name = self.name_of(&format!("{prefix}{shown}"));
+            Error::new(Code::StoreFailed, format!("the name of {name} is not UTF-8"))
+                .hint("rename the file, or move it out of the folder")
+        };
+        name.to_str().map(Some).ok_or_else(unnameable)
     }
 
     fn read_now(&self, key: &str) -> Result<Option<Bytes>> {
@@ -336,12 +351,6 @@ fn io_error(what: &str, name: &str, why: &io::Error) -> Error {
 
 fn is_absent(why: &io::Error) -> bool {
     matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-/// The name of a file that readers would see: those that begin with `_` or `.` are somebody's
-/// scratch, and names that are not text cannot be Parquet of ours.
-fn visible(name: &OsStr) -> Option<&str> {
-    name.to_str().filter(|name| !name.starts_with(['_', '.']))
 }
 
 /// Another mark means other bytes. The inode is left out, so that a folder that was moved or

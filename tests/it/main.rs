@@ -9,6 +9,7 @@
 )]
 
 mod cli;
+mod drift;
 mod equal;
 mod errors;
 mod example;

@@ -41,7 +41,9 @@ pub fn run(spec: &PipelineSpec, report: &PipelineReport) -> String {
     }
     let is_well = report.failures.is_empty() && report.errors.is_empty();
     let mut text = match report.entries {
-        None if report.failures.is_empty() => return untouched(spec, report),
+        None if report.failures.is_empty() && report.windows_done == 0 => {
+            return untouched(spec, report);
+        }
         _ => done(spec, report, if is_well { '✓' } else { '✗' }),
     };
     let watermark = match (report.watermark_before, report.watermark) {
