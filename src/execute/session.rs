@@ -17,6 +17,7 @@ use crate::spec::EngineSpec;
 const MEMORY_DEFAULT_MAX_BYTES: u64 = 4 << 30;
 
 /// How many operators an error for want of memory names.
+// Evaluated by the compiler: a zero would not build.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
 
 /// Runs queries within the limits of the configuration.

@@ -1,5 +1,7 @@
 //! How a pipeline stands.
 
+use serde::Serialize;
+
 use crate::id::RunId;
 use crate::plan::{Plan, closed_until};
 use crate::spec::PipelineSpec;
@@ -42,7 +44,7 @@ impl PipelineState {
 }
 
 /// How many windows are how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct WindowCounts {
     /// Computed and committed.
     pub committed: u64,

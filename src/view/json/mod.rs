@@ -17,7 +17,7 @@ pub use history::{CommitDoc, CommitWindowDoc, HistoryDoc, OutputDoc, SkipDoc, co
 pub use plan::{DueDoc, PlanDoc, PlanPipelineDoc, SkipPlanDoc, plan, skip};
 pub use requests::{RequestDoc, RequestsDoc, request};
 pub use run::{FailureDoc, RunDoc, RunPipelineDoc, run};
-pub use status::{LastRunDoc, StatusDoc, StatusPipelineDoc, WindowsDoc, status};
+pub use status::{LastRunDoc, StatusDoc, StatusPipelineDoc, status};
 pub use verify::{CheckedDoc, ProblemDoc, VerifyDoc, verify};
 
 use crate::error::Error;

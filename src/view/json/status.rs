@@ -33,32 +33,13 @@ pub struct StatusPipelineDoc {
     /// How far that lies behind now.
     pub lag_seconds: Option<i64>,
     /// Its windows.
-    pub windows: WindowsDoc,
+    pub windows: WindowCounts,
     /// Rows of all committed windows and admissions.
     pub rows: RowCounts,
     /// The last run that wrote.
     pub last_run: Option<LastRunDoc>,
     /// What stands in the way.
     pub notes: Vec<String>,
-}
-
-/// How many windows are how.
-#[derive(Debug, Serialize)]
-pub struct WindowsDoc {
-    /// Computed and committed.
-    pub committed: u64,
-    /// Committed without a row.
-    pub empty: u64,
-    /// Committed as skipped.
-    pub skipped: u64,
-    /// With rows, and not closed yet.
-    pub open: u64,
-    /// Due and never committed.
-    pub pending: u64,
-    /// Committed, and due again.
-    pub stale: u64,
-    /// Failed the last time they were computed.
-    pub failed: u64,
 }
 
 /// The last run that wrote.
@@ -73,13 +54,12 @@ pub struct LastRunDoc {
 /// The document form of a status.
 #[must_use]
 pub fn status(pipeline: &PipelineName, view: &StatusView) -> StatusPipelineDoc {
-    let WindowCounts { committed, empty, skipped, open, pending, stale, failed } = view.windows;
     StatusPipelineDoc {
         pipeline: pipeline.clone(),
         state: view.state.as_str(),
         watermark: view.watermark,
         lag_seconds: view.lag.map(Span::seconds),
-        windows: WindowsDoc { committed, empty, skipped, open, pending, stale, failed },
+        windows: view.windows,
         rows: view.rows,
         last_run: view.last_run.map(|(run_id, at)| LastRunDoc { run_id, at }),
         notes: view.notes.clone(),
