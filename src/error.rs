@@ -102,6 +102,8 @@ pub enum Code {
     Conflict = 1011,
     /// Two windows would share one output path.
     PathNotInjective = 1012,
+    /// Pipelines that read from each other in a circle.
+    Cycle = 1013,
     /// A documented feature that this version does not have yet.
     NotSupportedYet = 1020,
     /// The SQL cannot be parsed or planned.
@@ -178,6 +180,7 @@ impl Code {
         Self::BadValue,
         Self::Conflict,
         Self::PathNotInjective,
+        Self::Cycle,
         Self::NotSupportedYet,
         Self::BadSql,
         Self::NotDeterministic,
@@ -231,6 +234,7 @@ impl Code {
             | Self::BadValue
             | Self::Conflict
             | Self::PathNotInjective
+            | Self::Cycle
             | Self::NotSupportedYet
             | Self::BadSql
             | Self::NotDeterministic

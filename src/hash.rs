@@ -59,6 +59,12 @@ impl ContentHash {
     }
 }
 
+impl fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// The value of a lower-case hexadecimal digit.
 fn nibble(digit: u8) -> Option<u8> {
     match digit {

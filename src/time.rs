@@ -168,11 +168,24 @@ impl ProcessingTime {
         Span(self.0.saturating_sub(earlier.0).max(0))
     }
 
-    /// How far event time `at` lies behind this instant, zero if it is ahead. The one place where
-    /// the two clocks meet: lag is for people, no decision is made on it.
+    /// How far event time `at` lies behind this instant, zero if it is ahead. Lag is for people: no
+    /// decision is made on it.
     #[must_use]
     pub fn lag_of(self, at: EventTime) -> Span {
         Span(self.0.saturating_sub(at.0).max(0))
+    }
+
+    /// The event time that a source is taken to have reached at this instant, if it follows the
+    /// clock at this distance.
+    #[must_use]
+    pub fn promise_behind(self, distance: Span) -> EventTime {
+        EventTime(self.0.saturating_sub(distance.0))
+    }
+
+    /// How long after the event at `at` this instant is, in microseconds; negative before it.
+    #[must_use]
+    pub fn delay_after(self, at: EventTime) -> i64 {
+        self.0.saturating_sub(at.0)
     }
 
     /// The latest event time that something seen at this instant may carry, if events may run ahead

@@ -47,7 +47,7 @@ pub(super) async fn show(
         people.push_str(&text::plan(spec, &found.state, &found.plan, outside, output.verbose, now));
         people.push('\n');
         documents.push(json::plan(spec, &found.state, &found.plan, outside));
-        let unreadable = found.discovery.unreadable.iter().cloned();
+        let unreadable = found.look.discovery.unreadable.iter().cloned();
         errors.extend(unreadable.map(|why| of_pipeline(spec, why)));
     }
     if !foreseen.is_empty() {
@@ -76,8 +76,8 @@ pub(super) async fn foresee(
     let opened = project.open(spec).await?;
     let foreseen = project.foresee(&session, &opened, request.cloned()).await?;
     // Where a file cannot be read, that is told, and what follows from it need not be.
-    let mistake = if foreseen.discovery.unreadable.is_empty() {
-        session.prepare(&project.engine, &foreseen.discovery, &foreseen.ledger).await.err()
+    let mistake = if foreseen.look.discovery.unreadable.is_empty() {
+        session.prepare(&project.engine, &foreseen.look, &foreseen.ledger).await.err()
     } else {
         None
     };

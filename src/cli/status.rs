@@ -50,7 +50,7 @@ async fn look(project: &Project, spec: &PipelineSpec) -> Result<StatusView, Erro
         &foreseen.state,
         &foreseen.plan,
         has_run,
-        &foreseen.discovery.unreadable,
+        &foreseen.look.discovery.unreadable,
         project.clock.now(),
     ))
 }

@@ -20,6 +20,8 @@ pub struct Batch {
     pub generation: Generation,
     /// The entry of the query it is computed with.
     pub query: Seq,
+    /// The entry of the reference tables it is computed with, if it has any.
+    pub references: Option<Seq>,
     /// The windows to compute, ascending.
     pub windows: Vec<BatchWindow>,
     /// Stretches of windows without a row of input, committed with it.
@@ -63,6 +65,7 @@ impl Batch {
             batch: self.id,
             generation: self.generation,
             query: self.query,
+            references: self.references,
             windows: self.windows.clone(),
         }
     }

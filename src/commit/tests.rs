@@ -354,6 +354,7 @@ fn a_batch_of_empty_stretches_moves_the_watermark_without_publishing() {
     let log = Log::claimed();
     let hours = crate::state::tests::log::hours;
     let batch = Batch {
+        references: None,
         id: crate::state::tests::log::batch_id(1),
         generation: log.state.generation,
         query: Seq(2),

@@ -151,7 +151,7 @@ impl<'a> Report<'a> {
 
     /// Reports that `key` is missing from the table at `table`, unless it was there but unusable.
     pub(super) fn missing(&mut self, key: &str, table: &Place, example: &str) -> Reported {
-        if self.mended.iter().any(|(at, lost)| at == table && lost == key) {
+        if self.is_lost(key, table) {
             return Reported;
         }
         let error = Error::new(Code::MissingKey, format!("`{key}` is missing"));
@@ -165,6 +165,17 @@ impl<'a> Report<'a> {
     /// Remembers that the table at `table` lost `key`, or what was meant to be it, to a mistake.
     pub(super) fn mend(&mut self, table: Place, key: impl Into<String>) {
         self.mended.push((table, key.into()));
+    }
+
+    /// Whether the table at `table` lost `key` to a mistake.
+    pub(super) fn is_lost(&self, key: &str, table: &Place) -> bool {
+        self.mended.iter().any(|(at, lost)| at == table && lost == key)
+    }
+
+    /// Whether any table lost `name` to a mistake. For tables that another one names: this one may
+    /// have been there, so that it is unknown now is not a second mistake.
+    pub(super) fn is_lost_anywhere(&self, name: &str) -> bool {
+        self.mended.iter().any(|(_, lost)| lost == name)
     }
 
     /// Puts `context` in front of all that `body` reports.

@@ -42,6 +42,7 @@ impl Folder {
 /// All folders of a project.
 #[derive(Debug, Default)]
 pub(super) struct Folders {
+    /// Of sources and of references.
     pub(super) sources: Vec<Folder>,
     pub(super) outputs: Vec<Folder>,
 }

@@ -37,7 +37,6 @@ pub(super) fn project(raw: &RawProject, report: &mut Report<'_>) {
 
 pub(super) fn pipeline(raw: &RawPipeline, report: &mut Report<'_>) {
     absent("schedule", &raw.schedule, report);
-    absent("reference", &raw.reference, report);
     absent("quality", &raw.quality, report);
     absent("check", &raw.check, report);
     absent("load", &raw.load, report);
@@ -45,18 +44,11 @@ pub(super) fn pipeline(raw: &RawPipeline, report: &mut Report<'_>) {
 }
 
 pub(super) fn source(raw: &RawSource, report: &mut Report<'_>) {
-    absent("pipeline", &raw.pipeline, report);
-    absent("output", &raw.output, report);
     absent("partition_time", &raw.partition_time, report);
-    absent("idle_timeout", &raw.idle_timeout, report);
     absent("dedup", &raw.dedup, report);
     absent("rule", &raw.rule, report);
     default("partition_slack", &raw.partition_slack, report, lasts(86_400));
     default("ingest_time", &raw.ingest_time, report, |column| Ok(column == "object"));
-    default("settle", &raw.settle, report, lasts(0));
-    default("closes", &raw.closes, report, first_of(&["event_time", "clock"]));
-    default("lookback", &raw.lookback, report, lasts(0));
-    default("lookahead", &raw.lookahead, report, lasts(0));
     default("on_missing_column", &raw.on_missing_column, report, first_of(&["fail", "null"]));
     default("on_type_change", &raw.on_type_change, report, first_of(&["fail", "widen"]));
     default("on_corrupt_file", &raw.on_corrupt_file, report, first_of(&["fail", "quarantine"]));
@@ -99,7 +91,7 @@ fn default<T: Debug>(
 }
 
 /// Reports that this version does not have `what`.
-pub(super) fn refuse(what: &str, hint: &str, place: Place, report: &mut Report<'_>) {
+fn refuse(what: &str, hint: &str, place: Place, report: &mut Report<'_>) {
     let message = format!("{what} is not supported yet by this version");
     report.add(place, "not supported yet", Error::new(Code::NotSupportedYet, message).hint(hint));
 }

@@ -8,6 +8,7 @@
 //!         toml      environment          decode        resolve
 //! ```
 
+mod chains;
 mod decode;
 mod diagnose;
 mod environment;
@@ -17,11 +18,13 @@ mod mistake;
 mod output;
 mod pipeline;
 mod raw;
+mod reference;
 mod resolve;
 mod source;
 mod substitute;
 #[cfg(test)]
 mod tests;
+mod upstream;
 mod value;
 
 use std::fmt;

@@ -31,12 +31,7 @@ pub(super) fn outputs(
         return Err(report.missing("output", place, "a table `output.<step>` with a `path`"));
     }
     named.sort_by_key(|(name, _)| name.span().start);
-    let steps: Vec<&str> = raw
-        .step
-        .iter()
-        .flatten()
-        .filter_map(|step| Some(step.get_ref().name.as_ref()?.get_ref().as_str()))
-        .collect();
+    let steps = step_names(raw);
     let specs: Vec<_> = named
         .into_iter()
         .map(|(name, raw)| {
@@ -49,6 +44,15 @@ pub(super) fn outputs(
         })
         .collect();
     specs.into_iter().collect()
+}
+
+/// The names of the steps of `raw`, as far as they have one.
+pub(super) fn step_names(raw: &RawPipeline) -> Vec<&str> {
+    raw.step
+        .iter()
+        .flatten()
+        .filter_map(|step| Some(step.get_ref().name.as_ref()?.get_ref().as_str()))
+        .collect()
 }
 
 fn check_step(name: &Spanned<String>, steps: &[&str], report: &mut Report<'_>) {

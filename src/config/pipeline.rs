@@ -1,4 +1,4 @@
-//! One pipeline: its windows and steps; sources and outputs have modules of their own.
+//! One pipeline: its windows and steps; sources, references and outputs have modules of their own.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use super::folders::normal;
 use super::mistake::Mistake;
 use super::raw::{RawPipeline, RawStep, RawWindow};
 use super::resolve::Project;
-use super::value::{choice, filled, length, sql_name, weekday, zone};
-use super::{later, output, source, without_bom};
+use super::value::{choice, filled, length, table_name, weekday, zone};
+use super::{later, output, reference, source, without_bom};
 
 /// The spec of `[pipeline.<name>]`.
 pub(super) fn pipeline(
@@ -38,6 +38,7 @@ pub(super) fn pipeline(
         .required("window", raw.window.as_ref(), &place, "a table `window` with `size = \"1h\"`")
         .and_then(|raw| window(raw, report));
     let sources = sources(name.get_ref(), raw, &place, project, report);
+    let references = reference::references(name.get_ref(), raw, project, report);
     let steps = steps(raw, &place, project, report);
     let grid = window.as_ref().ok().map(|(grid, _)| grid);
     let outputs = output::outputs(name.get_ref(), raw, &place, grid, project, report);
@@ -52,6 +53,7 @@ pub(super) fn pipeline(
         grid,
         begin,
         sources: sources?,
+        references: references?,
         steps: steps?,
         outputs: outputs?,
     })
@@ -131,14 +133,12 @@ fn sources(
         return Err(report.missing("source", place, "a table `source.<table>`"));
     }
     tables.sort_by_key(|(table, _)| table.span().start);
-    if let Some((_, second)) = tables.get(1) {
-        let hint = "prepare one table of both, and use that as the source";
-        later::refuse("a join of several sources", hint, second.span(), report);
+    let mut taken = Vec::with_capacity(tables.len());
+    let mut specs = Vec::with_capacity(tables.len());
+    for (table, raw) in tables {
+        specs.push(source::source(pipeline, table, raw, &taken, project, report));
+        taken.push(table.get_ref().as_str());
     }
-    let specs: Vec<_> = tables
-        .into_iter()
-        .map(|(table, raw)| source::source(pipeline, table, raw, project, report))
-        .collect();
     specs.into_iter().collect()
 }
 
@@ -152,8 +152,9 @@ fn steps(
     if written.is_empty() {
         return Err(report.missing("step", place, "`[[….step]]` with `name` and `sql`"));
     }
-    let mut taken: Vec<&str> =
-        raw.source.iter().flatten().map(|(table, _)| table.get_ref().as_str()).collect();
+    let sources = raw.source.iter().flatten().map(|(table, _)| table.get_ref().as_str());
+    let references = raw.reference.iter().flatten().map(|(table, _)| table.get_ref().as_str());
+    let mut taken: Vec<&str> = sources.chain(references).collect();
     let mut specs = Vec::with_capacity(written.len());
     for step in written {
         specs.push(self::step(step, &taken, project, report));
@@ -172,7 +173,7 @@ fn step(
     let (place, raw) = (raw.span(), raw.get_ref());
     let name = report
         .required("name", raw.name.as_ref(), &place, "`name = \"hourly\"`")
-        .and_then(|name| report.check("name", name, |text| step_name(text, taken)));
+        .and_then(|name| report.check("name", name, |text| table_name(text, taken)));
     let sql = match (&raw.sql, &raw.sql_file) {
         (Some(sql), None) => inline_sql(sql, report),
         (None, Some(file)) => sql_file(file, project, report),
@@ -185,15 +186,6 @@ fn step(
     };
     let (name, (sql, origin)) = (name?, sql?);
     Ok(StepSpec { name, sql, origin })
-}
-
-fn step_name(text: &str, taken: &[&str]) -> Result<String, Mistake> {
-    if taken.iter().any(|earlier| earlier.eq_ignore_ascii_case(text)) {
-        let what = format!("`{text}` is the name of a source or of an earlier step");
-        return Err(Mistake::new(Code::Conflict, what, "used before")
-            .hint("give each source and step a name of its own; case does not count"));
-    }
-    sql_name(text)
 }
 
 fn inline_sql(sql: &Spanned<String>, report: &mut Report<'_>) -> Read<(String, SqlOrigin)> {

@@ -96,7 +96,7 @@ pub(super) struct RawPipeline {
     pub(super) allow_nondeterministic: Field<bool>,
     pub(super) window: Field<RawWindow>,
     pub(super) source: Option<Named<RawSource>>,
-    pub(super) reference: Unread,
+    pub(super) reference: Option<Named<RawReference>>,
     pub(super) quality: Unread,
     pub(super) step: Option<Vec<Spanned<RawStep>>>,
     pub(super) check: Unread,
@@ -115,14 +115,14 @@ pub(super) struct RawWindow {
 }
 
 /// `[pipeline.<name>.source.<table>]`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct RawSource {
     pub(super) path: Text,
-    pub(super) pipeline: Unread,
-    pub(super) output: Unread,
+    pub(super) pipeline: Text,
+    pub(super) output: Text,
     pub(super) glob: Text,
-    pub(super) hive_partitioning: Option<bool>,
+    pub(super) hive_partitioning: Field<bool>,
     pub(super) partition_columns: Field<BTreeMap<String, Spanned<String>>>,
     pub(super) partition_time: Unread,
     pub(super) partition_slack: Text,
@@ -132,7 +132,7 @@ pub(super) struct RawSource {
     pub(super) settle: Text,
     pub(super) closes: Text,
     pub(super) watermark_delay: Text,
-    pub(super) idle_timeout: Unread,
+    pub(super) idle_timeout: Text,
     pub(super) max_future: Text,
     pub(super) allowed_lateness: Text,
     pub(super) on_expired: Text,
@@ -146,6 +146,14 @@ pub(super) struct RawSource {
     pub(super) on_removed: Text,
     pub(super) dedup: Unread,
     pub(super) rule: Unread,
+}
+
+/// `[pipeline.<name>.reference.<table>]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawReference {
+    pub(super) path: Text,
+    pub(super) on_change: Text,
 }
 
 /// `[[pipeline.<name>.step]]`.

@@ -9,6 +9,7 @@ use crate::spec::{EngineSpec, PipelineSpec, ProjectSpec};
 use crate::time::Span;
 
 use super::ConfigInput;
+use super::chains::{self, Link};
 use super::diagnose::{Read, Report, Reported};
 use super::folders::{Folder, Folders, normal};
 use super::mistake::Mistake;
@@ -22,8 +23,11 @@ const MAX_OBJECT_BYTES: u64 = 1024 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Project<'a> {
     pub(super) input: &'a ConfigInput<'a>,
+    pub(super) raw: &'a RawProject,
     pub(super) root: PathBuf,
     pub(super) folders: Folders,
+    /// Which pipeline reads from which, as far as read.
+    pub(super) links: Vec<Link>,
 }
 
 /// The spec of `raw`; all that is wrong with it is reported.
@@ -44,7 +48,8 @@ pub(super) fn project(
 
     // Where the root is unknown, the rest can still be read as if it were the file's folder.
     let assumed = root.clone().unwrap_or_else(|_| normal(input.base));
-    let mut project = Project { input, root: assumed, folders: Folders::default() };
+    let folders = Folders::default();
+    let mut project = Project { input, raw, root: assumed, folders, links: Vec::new() };
     let pipelines = pipelines(raw, &mut project, report);
     if let Ok(state) = &state {
         project.folders.check(state, report);
@@ -131,7 +136,7 @@ pub(super) fn count(
     }
 }
 
-/// All pipelines in the order of the file.
+/// All pipelines, each after those it reads from, otherwise in the order of the file.
 fn pipelines(
     raw: &RawProject,
     project: &mut Project<'_>,
@@ -142,6 +147,7 @@ fn pipelines(
         return Err(report.missing("pipeline", &(0..0), "a table `[pipeline.<name>]`"));
     }
     named.sort_by_key(|(name, _)| name.span().start);
+    let in_file: Vec<_> = named.iter().map(|(name, _)| name.get_ref().as_str()).collect();
     let specs: Vec<_> = named
         .into_iter()
         .map(|(name, raw)| {
@@ -149,5 +155,8 @@ fn pipelines(
             report.within(&context, |report| pipeline::pipeline(name, raw, project, report))
         })
         .collect();
-    specs.into_iter().collect()
+    let order = chains::order(&in_file, &project.links, report);
+    let mut specs: Vec<_> = specs.into_iter().map(Result::ok).collect();
+    let take = |at: usize| specs.get_mut(at).and_then(Option::take).ok_or(Reported);
+    order?.into_iter().map(take).collect()
 }

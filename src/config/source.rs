@@ -1,74 +1,71 @@
-//! One source: a folder of Parquet whose rows carry an event time.
+//! One source: rows with an event time each, from a folder of Parquet or from another pipeline.
 
 use chrono_tz::Tz;
 use toml::Spanned;
 
 use crate::error::Code;
-use crate::spec::{OnExpired, OnNullTime, OnRemoved, PartitionType, SourceSpec};
+use crate::spec::{
+    Closes, FolderSpec, OnExpired, OnNullTime, OnRemoved, PartitionType, SourceOrigin, SourceSpec,
+};
 use crate::time::Span;
+use crate::window::Margins;
 
-use super::diagnose::{Read, Report, Reported};
+use super::diagnose::{Place, Read, Report, Reported};
 use super::folders::{Folder, normal};
-use super::later;
 use super::mistake::Mistake;
 use super::raw::RawSource;
 use super::resolve::{Project, count};
-use super::value::{choice, filled, folder, length, pattern, sql_name, zone};
+use super::value::{choice, filled, folder, length, pattern, table_name, zone};
+use super::{later, upstream};
 
 const GLOB: &str = "**/*.parquet";
 const MAX_FUTURE_SECONDS: u32 = 86_400;
 const MAX_WINDOWS_PER_FILE: usize = 20_000;
 
-/// The spec of `[pipeline.<pipeline>.source.<table>]`.
+/// The spec of `[pipeline.<pipeline>.source.<table>]`, whose table's name must not be one of
+/// `taken`.
 pub(super) fn source(
     pipeline: &str,
     table: &Spanned<String>,
     raw: &Spanned<RawSource>,
+    taken: &[&str],
     project: &mut Project<'_>,
     report: &mut Report<'_>,
 ) -> Read<SourceSpec> {
-    let (place, raw) = (raw.span(), raw.get_ref());
-    later::source(raw, report);
-    let name = report.check("source", table, sql_name);
-    let path = match &raw.pipeline {
-        Some(_) => Err(Reported),
-        None => report.required("path", raw.path.as_ref(), &place, "`path = \"raw/orders\"`"),
+    let place = raw.span();
+    let mut raw = raw.get_ref().clone();
+    let name = report.check("source", table, |text| table_name(text, taken));
+    if let (Some(upstream), None) = (raw.pipeline.clone(), &raw.path) {
+        upstream::refuse_foreign(&mut raw, upstream.get_ref(), &place, report);
+    }
+    later::source(&raw, report);
+    let owner = format!("source `{}` of pipeline `{pipeline}`", table.get_ref());
+    let origin = match (&raw.path, &raw.pipeline) {
+        (_, None) => files(owner, &raw, &place, project, report).map(SourceOrigin::Folder),
+        (None, Some(name)) => upstream::upstream(pipeline, name, &raw, &place, project, report)
+            .map(SourceOrigin::Pipeline),
+        (Some(_), Some(name)) => Err(two_origins(name, report)),
     };
-    let path = path.and_then(|path| {
-        let label = report.check("path", path, |text| folder(text).map(str::to_owned))?;
-        let folder = normal(&project.root.join(&label));
-        project.folders.sources.push(Folder {
-            path: folder.clone(),
-            owner: format!("source `{}` of pipeline `{pipeline}`", table.get_ref()),
-            place: path.span(),
-        });
-        Ok((folder, label))
-    });
-    let glob_default = Spanned::new(place.clone(), GLOB.to_owned());
-    let glob = report.check("glob", raw.glob.as_ref().unwrap_or(&glob_default), pattern);
-    let event_time = report
-        .required("event_time", raw.event_time.as_ref(), &place, "`event_time = \"event_ts\"`")
-        .and_then(|column| report.check("event_time", column, filled));
+    let event_time = event_time(&raw, &place, report);
     let event_timezone = report.read("event_timezone", raw.event_timezone.as_ref(), zone);
+    let closes = report.read("closes", raw.closes.as_ref(), closes);
     let watermark_delay = report.read("watermark_delay", raw.watermark_delay.as_ref(), length);
+    let idle_timeout = idle_timeout(&raw, report);
     let max_future = report.read("max_future", raw.max_future.as_ref(), length);
     let on_null_time = report.read("on_null_time", raw.on_null_time.as_ref(), on_null_time);
     let allowed_lateness = report.read("allowed_lateness", raw.allowed_lateness.as_ref(), lateness);
     let on_expired = report.read("on_expired", raw.on_expired.as_ref(), on_expired);
     let on_removed = report.read("on_removed", raw.on_removed.as_ref(), on_removed);
     let max_windows = count("max_windows_per_file", raw.max_windows_per_file.as_ref(), 1, report);
-    let partition_columns = partition_columns(raw, report);
-    let (path, label) = path?;
+    let margins = margins(&raw, report);
     Ok(SourceSpec {
         table: name?,
-        path,
-        label,
-        glob: glob?,
-        hive_partitioning: raw.hive_partitioning.unwrap_or(true),
-        partition_columns: partition_columns?,
+        origin: origin?,
         event_time: event_time?,
         event_timezone: event_timezone?.unwrap_or(Tz::UTC),
+        closes: closes?.unwrap_or(Closes::EventTime),
         watermark_delay: watermark_delay?.unwrap_or(Span::ZERO),
+        idle_timeout: idle_timeout?,
         max_future: max_future?.unwrap_or(Span::from_seconds(MAX_FUTURE_SECONDS)),
         // Not the documented default, `quarantine`, as long as that is not supported: of what is,
         // `fail` loses nothing.
@@ -77,7 +74,107 @@ pub(super) fn source(
         on_expired: on_expired?.unwrap_or(OnExpired::Fail),
         on_removed: on_removed?.unwrap_or(OnRemoved::Keep),
         max_windows_per_file: max_windows?.unwrap_or(MAX_WINDOWS_PER_FILE),
+        margins: margins?,
     })
+}
+
+fn two_origins(pipeline: &Spanned<String>, report: &mut Report<'_>) -> Reported {
+    let mistake = Mistake::new(Code::Conflict, "`path` is there too", "one of two")
+        .hint("keep `path` or `pipeline`");
+    report.wrong_at("`pipeline`", pipeline.span(), mistake)
+}
+
+/// The folder of Parquet that source `raw` at `place` reads; `owner` is that source in messages.
+fn files(
+    owner: String,
+    raw: &RawSource,
+    place: &Place,
+    project: &mut Project<'_>,
+    report: &mut Report<'_>,
+) -> Read<FolderSpec> {
+    let is_lost = report.is_lost("pipeline", place);
+    if let (Some(_), Some(output), false) = (&raw.path, &raw.output, is_lost) {
+        let what = "it is about a source that reads from a `pipeline`, and this one reads files";
+        let mistake = Mistake::new(Code::Conflict, what, "means nothing here")
+            .hint("leave it out, or write `pipeline` instead of `path`");
+        report.wrong_at("`output`", output.span(), mistake);
+    }
+    let example = "`path = \"raw/orders\"`, or `pipeline = \"…\"` to read what another one commits";
+    let path = match &raw.path {
+        None if is_lost => Err(Reported),
+        path => report.required("path", path.as_ref(), place, example),
+    };
+    let path = path.and_then(|path| {
+        let label = report.check("path", path, |text| folder(text).map(str::to_owned))?;
+        let folder = normal(&project.root.join(&label));
+        project.folders.sources.push(Folder { path: folder.clone(), owner, place: path.span() });
+        Ok((folder, label))
+    });
+    let glob_default = Spanned::new(place.clone(), GLOB.to_owned());
+    let glob = report.check("glob", raw.glob.as_ref().unwrap_or(&glob_default), pattern);
+    let settle = report.read("settle", raw.settle.as_ref(), length);
+    let partition_columns = partition_columns(raw, report);
+    let (path, label) = path?;
+    Ok(FolderSpec {
+        path,
+        label,
+        glob: glob?,
+        hive_partitioning: has_hive_partitioning(raw),
+        partition_columns: partition_columns?,
+        settle: settle?.unwrap_or(Span::ZERO),
+    })
+}
+
+/// The column of the event time. Only a source that reads from a pipeline may do without.
+fn event_time(raw: &RawSource, place: &Place, report: &mut Report<'_>) -> Read<Option<String>> {
+    if let Some(column) = &raw.event_time {
+        return report.check("event_time", column, filled).map(Some);
+    }
+    if raw.pipeline.is_some() || report.is_lost("pipeline", place) {
+        return Ok(None);
+    }
+    Err(report.missing("event_time", place, "`event_time = \"event_ts\"`"))
+}
+
+fn closes(text: &str) -> Result<Closes, Mistake> {
+    Ok(match choice(text, &["event_time", "clock"])? {
+        "clock" => Closes::Clock,
+        _ => Closes::EventTime,
+    })
+}
+
+fn idle_timeout(raw: &RawSource, report: &mut Report<'_>) -> Read<Option<Span>> {
+    let timeout = report.read("idle_timeout", raw.idle_timeout.as_ref(), |text| {
+        let timeout = length(text)?;
+        if timeout > Span::ZERO {
+            return Ok(timeout);
+        }
+        Err(Mistake::bad(format!("`{text}` is no time at all"), "must be longer than nothing")
+            .hint("leave it out if the watermark is never to follow the clock"))
+    })?;
+    let is_clock = raw.closes.as_ref().is_some_and(|closes| closes.get_ref() == "clock");
+    match &raw.idle_timeout {
+        Some(set) if is_clock => {
+            let what = "with `closes = \"clock\"` the watermark follows the clock anyway";
+            let mistake = Mistake::new(Code::Conflict, what, "has no effect then")
+                .hint("remove one of the two");
+            Err(report.wrong_at("`idle_timeout`", set.span(), mistake))
+        }
+        _ => Ok(timeout),
+    }
+}
+
+fn margins(raw: &RawSource, report: &mut Report<'_>) -> Read<Margins> {
+    let lookback = report.read("lookback", raw.lookback.as_ref(), length);
+    let lookahead = report.read("lookahead", raw.lookahead.as_ref(), length);
+    Ok(Margins {
+        lookback: lookback?.unwrap_or(Span::ZERO),
+        lookahead: lookahead?.unwrap_or(Span::ZERO),
+    })
+}
+
+fn has_hive_partitioning(raw: &RawSource) -> bool {
+    raw.hive_partitioning.as_ref().is_none_or(|wanted| *wanted.get_ref())
 }
 
 fn on_null_time(text: &str) -> Result<OnNullTime, Mistake> {
@@ -119,7 +216,7 @@ fn partition_columns(
     report: &mut Report<'_>,
 ) -> Read<Vec<(String, PartitionType)>> {
     let Some(columns) = &raw.partition_columns else { return Ok(Vec::new()) };
-    if raw.hive_partitioning == Some(false) {
+    if !has_hive_partitioning(raw) {
         let what = "`hive_partitioning = false` says that there are none";
         let mistake = Mistake::new(Code::Conflict, what, "no partition columns")
             .hint("remove one of the two");

@@ -1,6 +1,10 @@
 //! What may be written, and what is said of what may not.
 
+mod chains;
+mod references;
 mod refused;
+mod sources;
+mod upstreams;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -144,13 +148,14 @@ fn a_full_configuration_means_what_it_says() {
     assert_eq!(pipeline.begin, EventTime::parse("2025-12-31T23:00:00Z", chrono_tz::UTC));
 
     let source = pipeline.source("orders").unwrap();
-    assert_eq!(source.path, PathBuf::from("/mnt/lake/raw/orders"));
-    assert_eq!(source.label, "raw/orders/");
-    assert_eq!(source.glob.as_str(), "**/*.pq");
-    assert!(source.hive_partitioning);
+    let folder = source.folder().unwrap();
+    assert_eq!(folder.path, PathBuf::from("/mnt/lake/raw/orders"));
+    assert_eq!(folder.label, "raw/orders/");
+    assert_eq!(folder.glob.as_str(), "**/*.pq");
+    assert!(folder.hive_partitioning);
     let typed = [("dt".to_owned(), PartitionType::Date), ("hr".to_owned(), PartitionType::Int)];
-    assert_eq!(source.partition_columns, typed);
-    assert_eq!(source.event_time, "event_ts");
+    assert_eq!(folder.partition_columns, typed);
+    assert_eq!(source.event_time.as_deref(), Some("event_ts"));
     assert_eq!(source.event_timezone, chrono_tz::Asia::Tokyo);
     assert_eq!(source.watermark_delay, Span::from_seconds(900));
     assert_eq!(source.max_future, Span::from_seconds(172_800));
@@ -186,8 +191,9 @@ fn what_is_not_said_has_its_default() {
     assert_eq!((pipeline.overdue_after, pipeline.begin), (None, None));
     assert_eq!(pipeline.grid.zone(), chrono_tz::UTC);
     let source = &pipeline.sources[0];
-    assert_eq!(source.glob.as_str(), "**/*.parquet");
-    assert!(source.hive_partitioning && source.partition_columns.is_empty());
+    let folder = source.folder().unwrap();
+    assert_eq!(folder.glob.as_str(), "**/*.parquet");
+    assert!(folder.hive_partitioning && folder.partition_columns.is_empty());
     assert_eq!(source.event_timezone, chrono_tz::UTC);
     assert_eq!(source.watermark_delay, Span::ZERO);
     assert_eq!(source.max_future, Span::from_seconds(86_400));
@@ -213,9 +219,8 @@ fn keys_of_later_versions_may_stand_at_their_defaults() {
         ("[engine]\n", "[history]\nkeep = 2\n"),
         ("wait = ", "patience = \"30s\"\nheartbeat = \"5s\"\n"),
         ("enabled = ", "on_query_change = \"report\"\n"),
-        ("glob = ", "lookback = \"0m\"\nlookahead = \"0s\"\nallowed_lateness = \"unlimited\"\n"),
-        ("glob = ", "on_removed = \"keep\"\ncloses = \"event_time\"\ningest_time = \"object\"\n"),
-        ("glob = ", "settle = \"0s\"\npartition_slack = \"24h\"\n"),
+        ("glob = ", "allowed_lateness = \"unlimited\"\non_removed = \"keep\"\n"),
+        ("glob = ", "ingest_time = \"object\"\npartition_slack = \"24h\"\n"),
         ("glob = ", "on_missing_column = \"fail\"\non_type_change = \"fail\"\n"),
         ("glob = ", "on_corrupt_file = \"fail\"\n"),
         ("compression = ", "success_file = false\n"),

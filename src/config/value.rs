@@ -88,13 +88,23 @@ pub(super) fn choice<'c>(text: &str, words: &[&'c str]) -> Result<&'c str, Mista
 }
 
 /// A name that SQL takes without quotes.
-pub(super) fn sql_name(text: &str) -> Result<String, Mistake> {
+fn sql_name(text: &str) -> Result<String, Mistake> {
     let first_fits = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     if first_fits && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return Ok(text.to_owned());
     }
     Err(Mistake::bad(format!("`{text}` is not a name in SQL"), "not a name in SQL")
         .hint("use letters, digits and `_`, and begin with a letter or `_`"))
+}
+
+/// The name of a table in SQL that is none of `taken`, which are tables of the same pipeline.
+pub(super) fn table_name(text: &str, taken: &[&str]) -> Result<String, Mistake> {
+    if taken.iter().any(|earlier| earlier.eq_ignore_ascii_case(text)) {
+        let what = format!("`{text}` is already the name of a source, a reference or a step");
+        return Err(Mistake::new(Code::Conflict, what, "used before")
+            .hint("give each source, reference and step a name of its own; case does not count"));
+    }
+    sql_name(text)
 }
 
 /// A text that says something.

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
 
 pub use query::{Prepared, prepare};
@@ -28,12 +29,11 @@ use crate::commit::{Batch, ComputedWindow};
 use crate::error::{Code, Error};
 use crate::hash::Sha256Stream;
 use crate::id::Epoch;
-use crate::ledger::{FileId, Ledger};
+use crate::ledger::{FileId, InputVersion, Ledger};
 use crate::plan::DueWindow;
-use crate::source::SourceStores;
+use crate::source::{Listed, SourceStores};
 use crate::spec::PipelineSpec;
-use crate::state::{BatchWindow, FailedWindow, InputsDigest, RowCounts};
-use crate::store::ObjectMeta;
+use crate::state::{BatchWindow, FailedWindow, InputsDigest, References, RowCounts};
 use route::{Routed, WindowRows};
 
 /// Computes batches of one pipeline.
@@ -43,12 +43,14 @@ pub struct Executor<'a> {
     pub spec: &'a PipelineSpec,
     /// What runs queries.
     pub engine: &'a Engine,
-    /// Its queries, planned.
-    pub prepared: Arc<Prepared>,
+    /// Its queries, planned; `None` as long as some source has no file that tells its columns.
+    pub prepared: Option<Arc<Prepared>>,
     /// Where its inputs are.
     pub sources: &'a SourceStores,
     /// What its inputs were when they were listed.
-    pub listed: &'a BTreeMap<FileId, ObjectMeta>,
+    pub listed: &'a BTreeMap<FileId, Listed>,
+    /// The versions of its reference tables.
+    pub references: &'a References,
     /// Its admitted inputs.
     pub ledger: &'a Ledger,
     /// The plan of the windows that batches name, by start.
@@ -73,6 +75,11 @@ struct WindowTask {
 }
 
 impl Executor<'_> {
+    /// The columns of `table` that are read.
+    fn columns(&self, table: &str) -> Option<&SchemaRef> {
+        self.prepared.as_ref()?.columns(table)
+    }
+
     /// A result for each window of `batch`, in its order. Nothing that a reader can see is touched.
     pub async fn compute(&self, batch: &Batch) -> Vec<Result<ComputedWindow, FailedWindow>> {
         let due: Vec<&DueWindow> =
@@ -81,14 +88,20 @@ impl Executor<'_> {
             let bug = Error::new(Code::Bug, "a batch has a window that was not planned");
             return batch.windows.iter().map(|begun| Err(failed(begun, &bug))).collect();
         }
+        let Some(prepared) = &self.prepared else {
+            let text = format!("a source of pipeline {} has no file yet", self.spec.name);
+            let error = Error::new(Code::SourceMissing, text);
+            return batch.windows.iter().map(|begun| Err(failed(begun, &error))).collect();
+        };
         let routed = route::route(self, &due).await;
-        self.run_all(batch, &due, routed).await
+        self.run_all(prepared, batch, &due, routed).await
     }
 
     /// Runs the windows, as many at once as the engine allows, each in a task of its own: a panic
     /// fails its window and no other.
     async fn run_all(
         &self,
+        prepared: &Arc<Prepared>,
         batch: &Batch,
         due: &[&DueWindow],
         mut routed: Routed,
@@ -98,7 +111,7 @@ impl Executor<'_> {
         for (begun, due) in batch.windows.iter().zip(due) {
             let rows = routed.take(begun.start);
             let task = rows.map(|rows| self.task(spec.clone(), begun.clone(), due, rows));
-            runs.push(run_alone(self.prepared.clone(), begun.clone(), task));
+            runs.push(run_alone(prepared.clone(), begun.clone(), task));
         }
         futures::stream::iter(runs).buffered(self.engine.jobs()).collect().await
     }
@@ -125,12 +138,23 @@ impl Executor<'_> {
     /// The inputs of a window in one line.
     fn digest(&self, due: &DueWindow) -> InputsDigest {
         let mut stream = Sha256Stream::default();
-        for (id, rows) in &due.inputs {
-            let version = self.ledger.file(id).map(|file| &file.record.version);
+        let mut add = |table: &str, key: &str, version: Option<&InputVersion>, rows: u64| {
             let (size, mark) = version.map_or((0, ""), |version| (version.size, &version.mark));
-            stream.update(format!("{}\0{}\0{size}\0{mark}\0{rows}\n", id.table, id.key).as_bytes());
+            stream.update(format!("{table}\0{key}\0{size}\0{mark}\0{rows}\n").as_bytes());
+        };
+        let mut files: u64 = 0;
+        for input in &due.inputs {
+            let FileId { table, key } = &input.file;
+            let version = self.ledger.file(&input.file).map(|file| &file.record.version);
+            add(table, key, version, input.seen());
+            files = files.saturating_add(1);
         }
-        let files = u64::try_from(due.inputs.len()).unwrap_or(u64::MAX);
+        for reference in &self.references.tables {
+            for (key, version) in &reference.files {
+                add(&reference.table, key, Some(version), 0);
+                files = files.saturating_add(1);
+            }
+        }
         InputsDigest { files, sha256: stream.finish() }
     }
 }
@@ -165,6 +189,7 @@ async fn run(prepared: &Prepared, task: WindowTask) -> Result<ComputedWindow, Er
     query.unbind();
     let rows = RowCounts {
         input: task.due.rows,
+        margin: task.due.margin,
         used: task.due.rows,
         out: rows_out,
         late: task.due.late_rows,

@@ -28,7 +28,8 @@ use super::route::WindowRows;
 use super::session::Engine;
 use super::sql::{bug, plan_step, quoted, quoted_column};
 use crate::error::{Code, Error, Result};
-use crate::spec::{OutputSpec, PipelineSpec, SourceSpec};
+use crate::source::ReferenceTable;
+use crate::spec::{OutputSpec, PipelineSpec};
 use crate::window::Window;
 
 /// The queries of a pipeline, ready to run.
@@ -38,6 +39,8 @@ pub struct Prepared {
     spec: PipelineSpec,
     /// Per table: the columns that the queries need, and the event time.
     tables: BTreeMap<String, SchemaRef>,
+    /// The rows of reference tables, the same for every window.
+    references: BTreeMap<String, Vec<RecordBatch>>,
     /// Whether the queries name the window, so that they are planned for each.
     names_window: bool,
     idle: Mutex<Vec<PlanCopy>>,
@@ -51,28 +54,35 @@ struct PlanCopy {
     physical: BTreeMap<String, Arc<dyn ExecutionPlan>>,
 }
 
-/// Plans the queries of `spec` over tables of these schemas.
+/// Plans the queries of `spec` over sources of these schemas and over these reference tables.
 ///
 /// # Errors
 /// If a step is not a query, cannot be planned, or would not give the same answer twice.
 pub async fn prepare(
     engine: &Engine,
     spec: &PipelineSpec,
-    schemas: &BTreeMap<String, SchemaRef>,
+    sources: &BTreeMap<String, SchemaRef>,
+    references: Vec<ReferenceTable>,
 ) -> Result<Prepared> {
-    let whole = PlanCopy::plan(engine, spec, schemas).await?;
+    let mut schemas = sources.clone();
+    schemas.extend(references.iter().map(|table| (table.table.clone(), table.schema.clone())));
+    let whole = PlanCopy::plan(engine, spec, &schemas).await?;
     let mut tables = BTreeMap::new();
-    for source in &spec.sources {
-        let schema = schemas.get(&source.table).ok_or_else(|| {
-            Error::new(Code::Bug, format!("table {} has no schema", source.table))
-        })?;
-        tables.insert(source.table.clone(), whole.needed_columns(source, schema)?);
+    for (table, schema) in &schemas {
+        let event_time = spec.source(table).and_then(|source| source.event_time.clone());
+        tables.insert(table.clone(), whole.needed_columns(table, event_time, schema)?);
+    }
+    let mut rows = BTreeMap::new();
+    for table in references {
+        let needed = tables.get(&table.table).unwrap_or(&table.schema);
+        rows.insert(table.table.clone(), projected(&table, needed)?);
     }
     let names_window = whole.names_window(spec)?;
     let prepared = Prepared {
         engine: engine.clone(),
         spec: spec.clone(),
         tables,
+        references: rows,
         names_window,
         idle: Mutex::default(),
     };
@@ -124,10 +134,19 @@ impl Prepared {
             }
         }
         for (table, slot) in &copy.slots {
-            slot.put(rows.get(table).map(|rows| rows.batches.clone()).unwrap_or_default());
+            let own = rows.get(table).map(|rows| &rows.batches);
+            slot.put(own.or(self.references.get(table)).cloned().unwrap_or_default());
         }
         Ok(Bound { prepared: self, copy })
     }
+}
+
+/// The rows of a reference table with no more than the columns of `needed`.
+fn projected(table: &ReferenceTable, needed: &SchemaRef) -> Result<Vec<RecordBatch>> {
+    let places = needed.fields().iter().map(|field| table.schema.index_of(field.name()));
+    let places: Vec<usize> = places.collect::<Result<_, _>>().map_err(|why| bug(&why.into()))?;
+    let batches = table.batches.iter().map(|batch| batch.project(&places));
+    batches.collect::<Result<_, _>>().map_err(|why| bug(&why.into()))
 }
 
 /// Plans that see the rows of one window.
@@ -202,14 +221,19 @@ impl PlanCopy {
         Ok(Self { session, slots, logical, physical: BTreeMap::new() })
     }
 
-    /// The columns of a source that any output needs, in the file's order, and its event time.
-    fn needed_columns(&self, source: &SourceSpec, schema: &SchemaRef) -> Result<SchemaRef> {
-        let mut names = BTreeSet::from([source.event_time.clone()]);
+    /// The columns of a table that any output needs, in the file's order, and its event time.
+    fn needed_columns(
+        &self,
+        table: &str,
+        event_time: Option<String>,
+        schema: &SchemaRef,
+    ) -> Result<SchemaRef> {
+        let mut names = BTreeSet::from_iter(event_time);
         for plan in self.logical.values() {
             let plan = self.session.state().optimize(plan).map_err(|why| bug(&why))?;
             plan.apply_with_subqueries(|node| {
                 if let LogicalPlan::TableScan(scan) = node
-                    && scan.table_name.table() == source.table
+                    && scan.table_name.table() == table
                 {
                     let fields = scan.projected_schema.fields().iter();
                     names.extend(fields.map(|field| field.name().clone()));
@@ -219,6 +243,10 @@ impl PlanCopy {
                 Ok(TreeNodeRecursion::Continue)
             })
             .map_err(|why| bug(&why))?;
+        }
+        if names.is_empty() {
+            // Rows without a column cannot be counted everywhere.
+            names.extend(schema.fields().first().map(|field| field.name().clone()));
         }
         let needed = schema.fields().iter().filter(|field| names.contains(field.name()));
         Ok(Arc::new(Schema::new(needed.cloned().collect::<Vec<_>>())))

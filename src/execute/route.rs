@@ -1,13 +1,14 @@
 //! Reads the files of a batch, each once, and hands their rows to windows.
 //!
 //! Files are read one after another in key order, so that a window gets its rows ordered by (file,
-//! row) whatever else is in the batch. Rows of no window of the batch are passed over. How many
-//! rows each window gets from each file is compared with the ledger: a difference means that the
-//! file is not what was admitted (IN-1).
+//! row) whatever else is in the batch. A row goes to every window that sees it, its own and those
+//! whose margins it lies in; rows that no window of the batch sees are passed over, and so are rows
+//! that came too late when they were admitted. How many rows each window gets from each file is
+//! compared with the ledger: a difference means that the file is not what was admitted (IN-1).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::array::{RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::memory_pool::MemoryReservation;
@@ -16,13 +17,12 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
 use super::Executor;
+use super::table::{AddedColumn, added_columns};
 use crate::error::{Code, Error, Result};
-use crate::ledger::FileId;
+use crate::ledger::{FileId, FileRecord};
 use crate::plan::DueWindow;
-use crate::source::{
-    Judge, OpenFile, PartitionColumn, TimeColumn, Verdict, open, partition_columns,
-};
-use crate::spec::SourceSpec;
+use crate::source::{Judge, OpenFile, TimeColumn, Verdict, open_listed};
+use crate::spec::{PipelineSpec, SourceSpec};
 use crate::time::EventTime;
 use crate::window::Window;
 
@@ -53,12 +53,13 @@ pub(super) async fn route(executor: &Executor<'_>, due: &[&DueWindow]) -> Routed
     let mut windows: BTreeMap<EventTime, Result<BTreeMap<String, WindowRows>>> =
         due.iter().map(|due| (due.window.start(), Ok(BTreeMap::new()))).collect();
     let files: BTreeSet<&FileId> =
-        due.iter().flat_map(|due| due.inputs.iter().map(|(id, _)| id)).collect();
+        due.iter().flat_map(|due| due.inputs.iter().map(|input| &input.file)).collect();
     for id in files {
-        let wanted: Vec<(Window, u64)> = due.iter().filter_map(|due| wants(due, id)).collect();
+        let wanted: Vec<Wanted> =
+            due.iter().filter_map(|due| wanted(executor.spec, due, id)).collect();
         let pieces = read(executor, id, &wanted, &memory).await;
-        for (place, (window, _)) in wanted.iter().enumerate() {
-            let Some(rows) = windows.get_mut(&window.start()) else { continue };
+        for (place, wanted) in wanted.iter().enumerate() {
+            let Some(rows) = windows.get_mut(&wanted.window.start()) else { continue };
             match (&pieces, rows) {
                 (Err(why), rows @ Ok(_)) => *rows = Err(why.clone()),
                 (Ok(pieces), Ok(rows)) => {
@@ -72,29 +73,40 @@ pub(super) async fn route(executor: &Executor<'_>, due: &[&DueWindow]) -> Routed
     Routed { windows, _memory: memory }
 }
 
-/// The window and the rows of it in the file, if the window needs the file.
-fn wants(due: &DueWindow, id: &FileId) -> Option<(Window, u64)> {
-    let (_, rows) = due.inputs.iter().find(|(input, _)| input == id)?;
-    Some((due.window, *rows))
+/// What a window needs of a file.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    window: Window,
+    /// What the window sees of the file's table.
+    seen: Window,
+    /// How many rows that is by the ledger.
+    rows: u64,
+}
+
+/// What a window needs of the file, if it does.
+fn wanted(spec: &PipelineSpec, due: &DueWindow, id: &FileId) -> Option<Wanted> {
+    let input = due.inputs.iter().find(|input| input.file == *id)?;
+    let seen = spec.margins(&id.table).seen_from(due.window);
+    Some(Wanted { window: due.window, seen, rows: input.seen() })
 }
 
 /// The rows of one file for each of `wanted`, which is ascending.
 async fn read(
     executor: &Executor<'_>,
     id: &FileId,
-    wanted: &[(Window, u64)],
+    wanted: &[Wanted],
     memory: &MemoryReservation,
 ) -> Result<Vec<Vec<RecordBatch>>> {
     let file = FileScan::open(executor, id).await?;
-    let wanted_windows: Vec<Window> = wanted.iter().map(|(window, _)| *window).collect();
+    let seen: Vec<Window> = wanted.iter().map(|wanted| wanted.seen).collect();
     let reserve = |bytes: usize| {
         memory.try_grow(bytes).map_err(|why| {
             Error::new(Code::WindowTooLarge, format!("the rows of the window do not fit: {why}"))
                 .hint("raise `memory_limit` in [engine]; rows are not spilled by this version")
         })
     };
-    let pieces = file.run(&wanted_windows, reserve).await?;
-    for (piece, (window, expected)) in pieces.iter().zip(wanted) {
+    let pieces = file.run(&seen, reserve).await?;
+    for (piece, Wanted { window, rows: expected, .. }) in pieces.iter().zip(wanted) {
         let found: usize = piece.iter().map(RecordBatch::num_rows).sum();
         if u64::try_from(found) != Ok(*expected) {
             let (name, label) = (file.file.name(), executor.spec.grid.label(*window));
@@ -111,8 +123,10 @@ async fn read(
 struct FileScan {
     file: OpenFile,
     key: String,
-    time: TimeColumn,
+    times: RowTimes,
     judge: Judge,
+    /// What came too late when the file was admitted, ascending.
+    expired: Vec<Window>,
     /// The columns of the table, in order.
     schema: SchemaRef,
     /// Where each column of the table comes from.
@@ -121,10 +135,17 @@ struct FileScan {
     roots: Vec<usize>,
 }
 
+/// Where the event times of rows come from.
+enum RowTimes {
+    Column(TimeColumn),
+    /// All rows of the file have this one.
+    All(EventTime),
+}
+
 enum Origin {
     /// This place among the decoded columns.
     Decoded(usize),
-    Folder(PartitionColumn),
+    Added(AddedColumn),
 }
 
 impl FileScan {
@@ -133,22 +154,29 @@ impl FileScan {
             |what: &str| Error::new(Code::Bug, format!("{what} of {} is not known", id.key));
         let source = executor.spec.source(&id.table).ok_or_else(|| missing("the source"))?;
         let store = executor.sources.get(&id.table).ok_or_else(|| missing("the store"))?;
-        let meta = executor.listed.get(id).ok_or_else(|| missing("the listing"))?;
-        let record = executor.ledger.file(id).ok_or_else(|| missing("the record"))?;
-        let schema = executor.prepared.columns(&id.table).ok_or_else(|| missing("the schema"))?;
-        let file = open(store, meta).await?;
-        let time = TimeColumn::find(source, file.schema(), &file.name())?;
+        let listed = executor.listed.get(id).ok_or_else(|| missing("the listing"))?;
+        let record = &executor.ledger.file(id).ok_or_else(|| missing("the record"))?.record;
+        let schema = executor.columns(&id.table).ok_or_else(|| missing("the schema"))?;
+        let file = open_listed(store, listed).await?;
+        let times = match (&source.event_time, record.event_range) {
+            (Some(_), _) => {
+                RowTimes::Column(TimeColumn::find(source, file.schema(), &file.name())?)
+            }
+            (None, range) => RowTimes::All(range.ok_or_else(|| missing("the event time"))?.0),
+        };
         let keys = executor.listed.keys().filter(|listed| listed.table == id.table);
-        let folders = partition_columns(source, keys.map(|id| id.key.as_str()));
-        let (origins, roots) = origins(source, &file, schema, &folders, time.index)?;
-        let judge = Judge::new(record.record.arrived_at, source.max_future);
-        Ok(Self { file, key: id.key.clone(), time, judge, schema: schema.clone(), origins, roots })
+        let added = added_columns(source, keys.map(|id| id.key.as_str()));
+        let (origins, roots) = origins(source, &file, schema, &added, times.column())?;
+        let judge = Judge::new(record.arrived_at, source.max_future);
+        let expired = expired(executor.spec, source, record);
+        let (key, schema) = (id.key.clone(), schema.clone());
+        Ok(Self { file, key, times, judge, expired, schema, origins, roots })
     }
 
-    /// The rows for each of `windows`.
+    /// The rows for each of what is `seen`, which is ascending by start and by end.
     async fn run(
         &self,
-        windows: &[Window],
+        seen: &[Window],
         reserve: impl Fn(usize) -> Result<()>,
     ) -> Result<Vec<Vec<RecordBatch>>> {
         let (reader, metadata) = (self.file.reader(), self.file.metadata.clone());
@@ -156,11 +184,10 @@ impl FileScan {
         let mask = ProjectionMask::roots(builder.parquet_schema(), self.roots.iter().copied());
         let stream = builder.with_projection(mask).build();
         let mut stream = stream.map_err(|why| self.file.failure(&why))?;
-        let time = self.roots.binary_search(&self.time.index).unwrap_or_default();
-        let mut pieces = vec![Vec::new(); windows.len()];
+        let mut pieces = vec![Vec::new(); seen.len()];
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(|why| self.file.failure(&why))?;
-            let rows = self.rows_by_window(windows, batch.column(time))?;
+            let rows = self.rows_by_window(seen, &self.times_of(&batch)?);
             for (piece, rows) in pieces.iter_mut().zip(rows) {
                 if !rows.is_empty() {
                     let taken = self.take(&batch, &UInt32Array::from(rows))?;
@@ -172,23 +199,42 @@ impl FileScan {
         Ok(pieces)
     }
 
-    /// The places of the rows of each window.
-    fn rows_by_window(&self, windows: &[Window], times: &ArrayRef) -> Result<Vec<Vec<u32>>> {
-        let mut rows = vec![Vec::new(); windows.len()];
-        let mut here = None;
-        for (row, micros) in (0_u32..).zip(self.time.micros(times)?) {
-            let Verdict::Usable(at) = self.judge.verdict(micros) else { continue };
-            let is_here = |place: &usize| windows.get(*place).is_some_and(|w| w.contains(at));
-            let place = here.filter(is_here).or_else(|| {
-                let after = windows.partition_point(|window| window.end() <= at);
-                Some(after).filter(is_here)
-            });
-            if let Some(place) = place {
-                rows[place].push(row);
-                here = Some(place);
+    /// The event time of each row of a decoded batch; `None` if it has none that can be used.
+    fn times_of(&self, batch: &RecordBatch) -> Result<Vec<Option<EventTime>>> {
+        let column = match &self.times {
+            RowTimes::Column(column) => column,
+            RowTimes::All(at) => return Ok(vec![Some(*at); batch.num_rows()]),
+        };
+        let place = self.roots.binary_search(&column.index).unwrap_or_default();
+        let times = column.micros(batch.column(place))?.into_iter();
+        let usable = |micros| match self.judge.verdict(micros) {
+            Verdict::Usable(at) => Some(at),
+            Verdict::NoTime | Verdict::Future => None,
+        };
+        Ok(times.map(usable).collect())
+    }
+
+    /// The places of the rows that each of `seen` holds.
+    fn rows_by_window(&self, seen: &[Window], times: &[Option<EventTime>]) -> Vec<Vec<u32>> {
+        let mut rows = vec![Vec::new(); seen.len()];
+        let mut first = 0;
+        for (row, at) in (0_u32..).zip(times) {
+            let Some(at) = at.filter(|at| !self.is_expired(*at)) else { continue };
+            // Rows mostly come in order: the first window that sees one is that of the row before.
+            let is_first = seen.get(first).is_none_or(|seen| at < seen.end())
+                && first.checked_sub(1).is_none_or(|before| seen[before].end() <= at);
+            if !is_first {
+                first = seen.partition_point(|seen| seen.end() <= at);
             }
+            let seeing = seen[first..].iter().take_while(|seen| seen.start() <= at).count();
+            rows[first..].iter_mut().take(seeing).for_each(|rows| rows.push(row));
         }
-        Ok(rows)
+        rows
+    }
+
+    fn is_expired(&self, at: EventTime) -> bool {
+        let place = self.expired.partition_point(|expired| expired.end() <= at);
+        self.expired.get(place).is_some_and(|expired| expired.contains(at))
     }
 
     /// Some rows of a decoded batch, as rows of the table.
@@ -196,12 +242,37 @@ impl FileScan {
         let column = |origin: &Origin| match origin {
             Origin::Decoded(place) => take(batch.column(*place), rows, None)
                 .map_err(|why| Error::new(Code::Bug, format!("rows cannot be taken: {why}"))),
-            Origin::Folder(column) => column.values(&self.key, rows.len()),
+            Origin::Added(column) => column.values(&self.key, self.times.of_all(), rows.len()),
         };
         let columns = self.origins.iter().map(column).collect::<Result<Vec<_>>>()?;
-        RecordBatch::try_new(self.schema.clone(), columns)
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
             .map_err(|why| Error::new(Code::Bug, format!("rows do not fit their table: {why}")))
     }
+}
+
+impl RowTimes {
+    /// The place of the column they are in.
+    fn column(&self) -> Option<usize> {
+        match self {
+            Self::Column(column) => Some(column.index),
+            Self::All(_) => None,
+        }
+    }
+
+    /// The one that all rows have.
+    fn of_all(&self) -> Option<EventTime> {
+        match self {
+            Self::Column(_) => None,
+            Self::All(at) => Some(*at),
+        }
+    }
+}
+
+/// What came too late when the file was admitted, ascending.
+fn expired(spec: &PipelineSpec, source: &SourceSpec, record: &FileRecord) -> Vec<Window> {
+    let cells = record.expired.iter();
+    cells.filter_map(|(cell, _)| source.margins.cell_at(&spec.grid, *cell)).collect()
 }
 
 /// Where each column of the table comes from in this file, and which root columns to decode.
@@ -209,18 +280,19 @@ fn origins(
     source: &SourceSpec,
     file: &OpenFile,
     schema: &SchemaRef,
-    folders: &[PartitionColumn],
-    time: usize,
+    added: &[AddedColumn],
+    time: Option<usize>,
 ) -> Result<(Vec<Origin>, Vec<usize>)> {
     let mut places = Vec::new();
     for field in schema.fields() {
         let found = file.schema().column_with_name(field.name());
-        let folder = folders.iter().find(|column| column.name == *field.name());
-        match (found, folder) {
+        let added = added.iter().find(|column| column.name() == field.name());
+        let found = found.filter(|_| added.is_none_or(|added| !added.shadows(field.name())));
+        match (found, added) {
             (Some((place, own)), _) if own.data_type() == field.data_type() => {
                 places.push(Ok(place));
             }
-            (None, Some(folder)) => places.push(Err(folder.clone())),
+            (None, Some(added)) => places.push(Err(added.clone())),
             (Some((_, own)), _) => {
                 let (name, now, then) = (field.name(), own.data_type(), field.data_type());
                 let text =
@@ -234,12 +306,12 @@ fn origins(
         }
     }
     let mut roots: Vec<usize> = places.iter().flatten().copied().collect();
-    roots.push(time);
+    roots.extend(time);
     roots.sort_unstable();
     roots.dedup();
-    let origin = |place: std::result::Result<usize, PartitionColumn>| match place {
+    let origin = |place: std::result::Result<usize, AddedColumn>| match place {
         Ok(place) => Origin::Decoded(roots.binary_search(&place).unwrap_or_default()),
-        Err(folder) => Origin::Folder(folder),
+        Err(added) => Origin::Added(added),
     };
     Ok((places.into_iter().map(origin).collect(), roots))
 }

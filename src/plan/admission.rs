@@ -1,7 +1,7 @@
 //! Which committed windows an admission touches. Decided once, when the versions enter the ledger,
 //! and logged; no later computation decides it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Code, Error, Result};
 use crate::ledger::{FileId, FileRecord, Ledger};
@@ -79,14 +79,14 @@ pub fn judge_lateness(
         };
         let id = FileId { table: record.table.clone(), key: record.key.clone() };
         let before = ledger.file(&id).map(|known| &known.record);
-        let is_expired = |start: EventTime| {
-            let end = spec.grid.window_at(start).and_then(|window| window.end().plus(allowed));
-            end.is_some_and(|end| end <= watermark)
-                && before.is_none_or(|before| before.rows_of(start) == 0)
+        let is_expired = |cell: EventTime| {
+            let Some(home) = spec.grid.window_at(cell) else { return false };
+            home.end().plus(allowed).is_some_and(|end| end <= watermark)
+                && before.is_none_or(|before| before.rows_between(home.start(), home.end()) == 0)
         };
-        let (expired, windows): (Vec<_>, Vec<_>) =
-            record.windows.drain(..).partition(|(start, _)| is_expired(*start));
-        record.windows = windows;
+        let (expired, cells): (Vec<_>, Vec<_>) =
+            record.cells.drain(..).partition(|(cell, _)| is_expired(*cell));
+        record.cells = cells;
         record.expired.extend(expired);
         if source.on_expired == OnExpired::Fail && !record.expired.is_empty() {
             return Err(expired_error(spec, record, watermark, allowed));
@@ -117,8 +117,8 @@ fn expired_error(
         .hint("raise `allowed_lateness`, or set on_expired = \"drop\": such rows are only counted")
 }
 
-/// The committed windows that differ because of `record`, and by how many rows each grew. A skipped
-/// window stays as the operator left it.
+/// The committed windows that differ because of `record`, and by how many rows of their own each
+/// grew. A skipped window stays as the operator left it.
 fn touched(
     spec: &PipelineSpec,
     state: &State,
@@ -127,22 +127,28 @@ fn touched(
 ) -> Vec<(Window, LateKind, u64)> {
     let id = FileId { table: record.table.clone(), key: record.key.clone() };
     let before = ledger.file(&id).map(|admitted| &admitted.record);
+    let is_chained = spec.source(&record.table).is_some_and(|source| source.upstream().is_some());
     let why = match before {
+        _ if is_chained => LateKind::UpstreamChanged,
         None => LateKind::LateData,
         Some(_) if record.removed => LateKind::InputRemoved,
         Some(_) => LateKind::InputChanged,
     };
-    let mut rows: BTreeMap<EventTime, u64> = record.windows.iter().copied().collect();
-    for (start, _) in before.iter().flat_map(|record| &record.windows) {
-        rows.entry(*start).or_insert(0);
+    if state.windows.is_empty() && state.empty.is_empty() {
+        return Vec::new();
     }
-    let windows = rows.into_iter().filter_map(|(start, rows)| {
-        let window = spec.grid.window_at(start)?;
+    let margins = spec.margins(&record.table);
+    let cells = record.cells.iter().chain(before.iter().flat_map(|before| &before.cells));
+    let windows: BTreeSet<Window> =
+        cells.flat_map(|(cell, _)| margins.seeing(&spec.grid, *cell)).collect();
+    let touched = windows.into_iter().filter_map(|window| {
+        let (start, end) = (window.start(), window.end());
         let counts = state.is_committed(window) && !state.skipped.contains(start);
-        let rows_before = before.map_or(0, |record| record.rows_of(start));
-        counts.then_some((window, why, rows.saturating_sub(rows_before)))
+        let rows_before = before.map_or(0, |before| before.rows_between(start, end));
+        let grown = record.rows_between(start, end).saturating_sub(rows_before);
+        counts.then_some((window, why, grown))
     });
-    windows.collect()
+    touched.collect()
 }
 
 /// The most windows that the files of one admission touch, unless a single file touches more:
@@ -155,11 +161,11 @@ pub fn admissions(records: Vec<FileRecord>) -> Vec<Vec<FileRecord>> {
     let mut admissions: Vec<Vec<FileRecord>> = Vec::new();
     let mut windows: usize = 0;
     for record in records {
-        windows = windows.saturating_add(record.windows.len());
+        windows = windows.saturating_add(record.cells.len());
         match admissions.last_mut() {
             Some(admission) if windows <= WINDOWS_MAX => admission.push(record),
             _ => {
-                windows = record.windows.len();
+                windows = record.cells.len();
                 admissions.push(vec![record]);
             }
         }

@@ -4,17 +4,22 @@
 //! Work goes in this order: what is in doubt, live windows, late ones, requests; oldest first
 //! (DESIGN §4). A window is due for one reason, the first that applies of `in_doubt`,
 //! `failed_before`, `new`, what became of its inputs (`late_data`, `input_changed`,
-//! `input_removed`), `query_changed`, `requested`.
+//! `input_removed`, `upstream_changed`), `query_changed`, a changed reference table
+//! (`input_changed`), `requested`.
 
 mod admission;
 mod batches;
+mod sight;
 #[cfg(test)]
 mod tests;
+mod watermark;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use admission::{admission, admissions, judge_lateness};
 pub use batches::{BatchPlan, batches};
+pub use sight::{Sight, WindowInput};
+pub use watermark::{Outside, closed_until, promises, source_watermark};
 
 use crate::error::{Code, Error};
 use crate::id::{RequestId, Seq};
@@ -35,10 +40,23 @@ pub struct Facts<'a> {
     pub ledger: &'a Ledger,
     /// Admitted files that the listing no longer has.
     pub missing: &'a BTreeSet<FileId>,
+    /// Admitted files whose bytes are not to be had now, but will be: their windows wait.
+    pub held: &'a BTreeSet<FileId>,
     /// Whether a listed file could not be read, so that no window may close.
     pub is_held: bool,
-    /// The entries of queries that ask something else than the one in force.
-    pub outdated_queries: &'a BTreeSet<Seq>,
+    /// What is out of force.
+    pub outdated: &'a Outdated,
+}
+
+/// The entries of the log that say other than what is in force now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outdated {
+    /// Queries that ask something else.
+    pub queries: BTreeSet<Seq>,
+    /// Reference tables with other bytes.
+    pub references: BTreeSet<Seq>,
+    /// Those of them whose windows are to be computed again.
+    pub references_due: BTreeSet<Seq>,
 }
 
 /// What a run would do.
@@ -50,13 +68,16 @@ pub struct Plan {
     pub empty: Vec<TimeRange>,
     /// Windows that are due but cannot be computed, and why.
     pub refused: Vec<(DueWindow, Error)>,
-    /// Windows with rows that are not closed yet, ascending.
+    /// Windows that are due, and wait for an input that is on its way.
+    pub held: Vec<DueWindow>,
+    /// Windows that see rows and are not closed yet, ascending.
     pub open: Vec<Window>,
     /// Where the row of windows begins, should the watermark not have moved before.
     pub base: Option<EventTime>,
     /// Requests that nothing is left to do for.
     pub met: Vec<RequestId>,
-    /// How many committed windows were computed with another query than the one in force.
+    /// How many committed windows were computed with another query or other reference tables than
+    /// those in force.
     pub outdated: u64,
 }
 
@@ -67,13 +88,15 @@ pub struct DueWindow {
     pub window: Window,
     /// Why.
     pub reason: Reason,
-    /// The files with rows of it, in key order, and how many rows each.
-    pub inputs: Vec<(FileId, u64)>,
+    /// The files with rows that it sees, in key order.
+    pub inputs: Vec<WindowInput>,
     /// Its rows.
     pub rows: u64,
-    /// Its share of the files' bytes as stored.
+    /// Rows of its margins.
+    pub margin: u64,
+    /// The share of the files' bytes that it sees, as stored.
     pub bytes: u64,
-    /// Its share of the files' bytes in memory.
+    /// The same in memory.
     pub bytes_in_memory: u64,
     /// Rows that came since its last commit.
     pub late_rows: u64,
@@ -89,22 +112,12 @@ impl Plan {
     }
 }
 
-/// The end of the last closed window: how far the slowest source's promise reaches.
-#[must_use]
-pub fn closed_until(spec: &PipelineSpec, state: &State) -> Option<EventTime> {
-    let promise = spec.sources.iter().map(|source| {
-        let last = state.last_event_at.get(&source.table).copied()?;
-        last.minus(source.watermark_delay)
-    });
-    let slowest = promise.collect::<Option<Vec<_>>>()?.into_iter().min()?;
-    spec.grid.window_at(slowest).map(Window::start)
-}
-
 /// Everything that is due.
 #[must_use]
 pub fn plan(facts: &Facts<'_>) -> Plan {
     let mut planner = Planner {
         facts,
+        sight: Sight::new(facts.spec, facts.ledger),
         closed_until: closed_until(facts.spec, facts.state),
         due: BTreeMap::new(),
         empty: WindowSet::default(),
@@ -114,12 +127,14 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
     planner.new_windows();
     planner.stale();
     planner.query_changed();
+    planner.reference_changed();
     let met = planner.requests();
     planner.finish(met)
 }
 
 struct Planner<'a> {
     facts: &'a Facts<'a>,
+    sight: Sight<'a>,
     closed_until: Option<EventTime>,
     due: BTreeMap<EventTime, (Window, Reason)>,
     empty: WindowSet,
@@ -141,7 +156,7 @@ impl Planner<'_> {
     /// Closed windows after the watermark.
     fn new_windows(&mut self) {
         let (spec, state) = (self.facts.spec, self.facts.state);
-        let first_window = self.facts.ledger.first_window();
+        let first_window = self.sight.first().map(Window::start);
         let first = state.watermark.or(spec.begin).or(first_window);
         if let (Some(first), Some(until)) = (first, self.may_close_until())
             && first < until
@@ -163,7 +178,7 @@ impl Planner<'_> {
 
     /// Makes every uncommitted window from `from` to `until` due, or empty.
     fn sweep(&mut self, from: EventTime, until: EventTime, reason: Reason) {
-        let (state, ledger) = (self.facts.state, self.facts.ledger);
+        let state = self.facts.state;
         let mut at = from;
         while at < until {
             let committed_until = state.contiguous_end(at);
@@ -172,13 +187,13 @@ impl Planner<'_> {
                 continue;
             }
             let Some(window) = self.facts.spec.grid.window_at(at) else { return };
-            if ledger.rows_of(at) > 0 || state.in_doubt.contains_key(&at) {
+            if self.sight.has_rows(window) || state.in_doubt.contains_key(&at) {
                 self.add(at, window.end(), reason);
                 at = window.end();
                 continue;
             }
             let stops = [
-                ledger.windows_with_rows(at, until).next(),
+                self.sight.first_from(at, until).map(Window::start),
                 state.windows.range(at..until).next().map(|(start, _)| *start),
                 state.in_doubt.range(at..until).next().map(|(start, _)| *start),
                 state.empty.gaps(at, until).next().map(|gap| gap.1),
@@ -196,6 +211,7 @@ impl Planner<'_> {
                 LateKind::LateData => Reason::LateData,
                 LateKind::InputChanged => Reason::InputChanged,
                 LateKind::InputRemoved => Reason::InputRemoved,
+                LateKind::UpstreamChanged => Reason::UpstreamChanged,
             };
             self.add_or_empty(*start, stale.end, reason);
         }
@@ -205,15 +221,30 @@ impl Planner<'_> {
     fn query_changed(&mut self) {
         if self.facts.spec.on_query_change == OnQueryChange::Reprocess {
             for (start, window) in &self.facts.state.windows {
-                if self.is_outdated(window) {
+                if self.facts.outdated.queries.contains(&window.query) {
                     self.add(*start, window.committed.end, Reason::QueryChanged);
                 }
             }
         }
     }
 
+    /// Windows that were computed with another reference table, if they are to follow it by
+    /// themselves.
+    fn reference_changed(&mut self) {
+        for (start, window) in &self.facts.state.windows {
+            if window
+                .references
+                .is_some_and(|seq| self.facts.outdated.references_due.contains(&seq))
+            {
+                self.add(*start, window.committed.end, Reason::InputChanged);
+            }
+        }
+    }
+
     fn is_outdated(&self, window: &WindowState) -> bool {
-        self.facts.outdated_queries.contains(&window.query)
+        let outdated = self.facts.outdated;
+        outdated.queries.contains(&window.query)
+            || window.references.is_some_and(|seq| outdated.references.contains(&seq))
     }
 
     /// Adds what requests ask for. Returns those that nothing is left to do for.
@@ -256,7 +287,7 @@ impl Planner<'_> {
     }
 
     fn reprocess(&mut self, id: RequestId, request: &Request) {
-        let (state, ledger) = (self.facts.state, self.facts.ledger);
+        let state = self.facts.state;
         if request.start >= request.end {
             return;
         }
@@ -271,7 +302,7 @@ impl Planner<'_> {
         for (from, to) in state.skipped.ranges() {
             let (from, to) = (from.max(request.start), to.min(request.end));
             for window in self.facts.spec.grid.windows_from(from, to) {
-                if ledger.rows_of(window.start()) > 0 {
+                if self.sight.has_rows(window) {
                     self.add(window.start(), window.end(), Reason::Requested);
                 } else {
                     self.empty.insert(window.start(), window.end());
@@ -297,7 +328,8 @@ impl Planner<'_> {
         let state = self.facts.state;
         let may_have_object =
             state.windows.contains_key(&start) || state.in_doubt.contains_key(&start);
-        if may_have_object || self.facts.ledger.rows_of(start) > 0 {
+        let sees_rows = Window::new(start, end).is_some_and(|window| self.sight.has_rows(window));
+        if may_have_object || sees_rows {
             self.add(start, end, reason);
         } else {
             self.empty.insert(start, end);
@@ -311,6 +343,7 @@ impl Planner<'_> {
             let due = self.due_window(*window, *reason);
             match self.missing_input(&due).or_else(|| self.shared_path(&due)) {
                 Some(error) => plan.refused.push((due, error)),
+                None if self.is_waiting(&due) => plan.held.push(due),
                 None => plan.windows.push(due),
             }
         }
@@ -328,18 +361,19 @@ impl Planner<'_> {
             reason,
             inputs: Vec::new(),
             rows: 0,
+            margin: 0,
             bytes: 0,
             bytes_in_memory: 0,
             late_rows: 0,
             late_files: 0,
         };
-        for (record, rows) in self.facts.ledger.inputs_of(window.start()) {
-            let share = |bytes| share_of(bytes, rows, record.rows);
-            due.rows = due.rows.saturating_add(rows);
+        for (record, input) in self.sight.inputs_of(window) {
+            let share = |bytes| share_of(bytes, input.seen(), record.rows);
+            due.rows = due.rows.saturating_add(input.rows);
+            due.margin = due.margin.saturating_add(input.margin);
             due.bytes = due.bytes.saturating_add(share(record.version.size));
             due.bytes_in_memory = due.bytes_in_memory.saturating_add(share(record.bytes_in_memory));
-            let id = FileId { table: record.table.clone(), key: record.key.clone() };
-            due.inputs.push((id, rows));
+            due.inputs.push(input);
         }
         if let Some(stale) = self.facts.state.stale.get(&window.start()) {
             (due.late_rows, due.late_files) = (stale.rows, stale.files);
@@ -350,21 +384,28 @@ impl Planner<'_> {
     /// The file as its user would write it.
     fn name_of(&self, id: &FileId) -> String {
         let source = self.facts.spec.source(&id.table);
-        source.map_or_else(|| id.key.clone(), |source| format!("{}/{}", source.label, id.key))
+        source.map_or_else(|| id.key.clone(), |source| source.name_of(&id.key))
     }
 
     fn missing_input(&self, due: &DueWindow) -> Option<Error> {
-        let (id, rows) = due.inputs.iter().find(|(id, _)| self.facts.missing.contains(id))?;
+        let gone = |input: &&WindowInput| self.facts.missing.contains(&input.file);
+        let input = due.inputs.iter().find(gone)?;
+        let (name, rows) = (self.name_of(&input.file), input.seen());
         let label = self.facts.spec.grid.label(due.window);
         Some(
             Error::new(
                 Code::InputRemoved,
-                format!("{} is gone, and window {label} needs {rows} rows of it", self.name_of(id)),
+                format!("{name} is gone, and window {label} needs {rows} rows of it"),
             )
             .note("the window's output stands as it was")
             .hint("put the file back and run `highwater run`: the window is taken up by itself")
             .hint("if it is gone for good, set on_removed = \"recompute\" for its source"),
         )
+    }
+
+    /// Whether an input that the window needs is on its way.
+    fn is_waiting(&self, due: &DueWindow) -> bool {
+        due.inputs.iter().any(|input| self.facts.held.contains(&input.file))
     }
 
     /// The error for a window that lies too far back for its path to be its own.
@@ -386,8 +427,7 @@ impl Planner<'_> {
 
     fn open_windows(&self) -> Vec<Window> {
         let Some(until) = self.closed_until else { return Vec::new() };
-        let open = self.facts.ledger.windows_with_rows(until, EventTime::END);
-        open.filter_map(|start| self.facts.spec.grid.window_at(start)).collect()
+        self.sight.windows_from(until, EventTime::END).collect()
     }
 }
 
@@ -396,7 +436,11 @@ fn rank(reason: Reason) -> u8 {
     match reason {
         Reason::InDoubt => 0,
         Reason::FailedBefore | Reason::New => 1,
-        Reason::LateData | Reason::InputChanged | Reason::InputRemoved | Reason::QueryChanged => 2,
+        Reason::LateData
+        | Reason::InputChanged
+        | Reason::InputRemoved
+        | Reason::UpstreamChanged
+        | Reason::QueryChanged => 2,
         Reason::Requested => 3,
     }
 }

@@ -369,7 +369,8 @@ fn a_window_has_its_share_of_the_bytes_of_its_files() {
     let plan = Story::tell("file a 8x3 9\nfile b 8 9").plan();
     let due = &plan.windows[0];
     assert_eq!((due.rows, due.bytes, due.bytes_in_memory), (4, 400, 4000));
-    let keys: Vec<_> = due.inputs.iter().map(|(id, rows)| (id.key.as_str(), *rows)).collect();
+    let keys: Vec<_> =
+        due.inputs.iter().map(|input| (input.file.key.as_str(), input.rows)).collect();
     assert_eq!(keys, [("a", 3), ("b", 1)]);
 }
 
@@ -489,7 +490,7 @@ fn rows_later_than_allowed_are_in_no_window() {
     let record = &story.ledger.file(&id).unwrap().record;
     assert_eq!(record.expired_rows(), 4);
     assert_eq!(story.log.state.refused_rows.expired, 4);
-    assert_eq!(story.ledger.rows_of(hour(8)), 1);
+    assert_eq!(story.ledger.rows_between("t", hour(8), hour(9)), 1);
 }
 
 #[test]

@@ -44,16 +44,13 @@ impl Worker<'_> {
         report: &mut PipelineReport,
     ) -> Result<()> {
         let spec = self.session.spec;
-        let Some(prepared) = self.prepared.clone() else {
-            let text = format!("pipeline {} has windows to compute but no input file", spec.name);
-            return Err(Error::new(Code::SourceMissing, text));
-        };
         let windows = plan.windows.iter().map(|due| self.begun(due)).collect::<Result<Vec<_>>>()?;
         let starts: Vec<EventTime> = windows.iter().map(|window| window.start).collect();
         let batch = Batch {
             id: BatchId(self.project.clock.new_id()),
             generation: self.state().generation,
             query: self.state().query().map_or(Seq(0), |(seq, _)| seq),
+            references: self.references(),
             windows,
             empty: plan.empty,
             base,
@@ -61,9 +58,10 @@ impl Worker<'_> {
         let executor = Executor {
             spec,
             engine: &self.project.engine,
-            prepared,
+            prepared: self.prepared.clone(),
             sources: &self.session.sources,
-            listed: &self.discovery.listed,
+            listed: &self.look.discovery.listed,
+            references: &self.look.references,
             ledger: &self.ledger,
             due: plan.windows.into_iter().map(|due| (due.window.start(), due)).collect(),
             staging: self.project.staging(&spec.name),
@@ -75,6 +73,12 @@ impl Worker<'_> {
         sweep_staging(&staging, self.state().epoch.next().unwrap_or(self.state().epoch));
         self.tell(&starts, seq, observer, report);
         Ok(())
+    }
+
+    /// The entry of the reference tables, if there are any.
+    fn references(&self) -> Option<Seq> {
+        let last = self.state().references.last_key_value().map(|(seq, _)| *seq);
+        last.filter(|_| !self.session.spec.references.is_empty())
     }
 
     /// The window as the log will announce it.

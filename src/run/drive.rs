@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::project::{Foreseen, Project, Session};
+use super::foresee::Foreseen;
+use super::project::Project;
+use super::session::Session;
 use super::worker::Worker;
 use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
@@ -93,7 +95,7 @@ async fn drive(
         let prepared = prepare(project, session, asked, &foreseen).await?;
         (opened, foreseen, prepared)
     };
-    let mut worker = Worker::new(project, session, opened, state, foreseen.discovery, prepared);
+    let mut worker = Worker::new(project, session, opened, state, foreseen.look, prepared);
     worker.work(asked, stop, observer, report).await?;
     drop(lease);
     Ok(())
@@ -107,7 +109,7 @@ async fn prepare(
     foreseen: &Foreseen,
 ) -> Result<Option<Arc<Prepared>>> {
     if asked.computes() {
-        session.prepare(&project.engine, &foreseen.discovery, &foreseen.ledger).await
+        session.prepare(&project.engine, &foreseen.look, &foreseen.ledger).await
     } else {
         Ok(None)
     }
@@ -144,7 +146,7 @@ fn is_idle(
 ) -> bool {
     report.see(spec, &foreseen.state, &foreseen.plan);
     report.watermark_before = foreseen.state.watermark;
-    report.files = foreseen.discovery.listed.len();
+    report.files = foreseen.look.discovery.listed.len();
     let is_idle = *asked == Asked::Run && !foreseen.has_work();
     if is_idle {
         report.complain(foreseen);
@@ -184,7 +186,7 @@ impl PipelineReport {
 
     /// Reports what is in the way although nothing was written.
     fn complain(&mut self, foreseen: &Foreseen) {
-        let unreadable = foreseen.discovery.unreadable.iter().cloned().map(|why| {
+        let unreadable = foreseen.look.discovery.unreadable.iter().cloned().map(|why| {
             why.note("no new window closes until it can be read; committed windows stand")
         });
         self.errors.extend(unreadable);

@@ -6,12 +6,16 @@
 
 mod batch;
 mod drive;
+mod foresee;
 mod owner;
 mod project;
+mod session;
 mod shape;
 mod verify;
 mod worker;
 
 pub use drive::{Asked, run_pipeline, skippable};
-pub use project::{Foreseen, Opened, Project, Session};
+pub use foresee::{Foreseen, Look};
+pub use project::{Opened, Project};
+pub use session::Session;
 pub use verify::verify_pipeline;

@@ -1,8 +1,10 @@
 //! The shape of a pipeline: what its first run fixes for good.
 
 use crate::error::{Code, Error, Result};
+use crate::source::WINDOW_START;
 use crate::spec::{OutputSpec, PipelineSpec, SourceSpec};
 use crate::state::{Shape, ShapeOutput, ShapeSource, State};
+use crate::time::Span;
 use crate::window::WindowSize;
 
 /// The shape of `spec`.
@@ -13,8 +15,11 @@ pub(super) fn shape_of(spec: &PipelineSpec) -> Shape {
     };
     let source = |source: &SourceSpec| ShapeSource {
         table: source.table.clone(),
-        event_time: source.event_time.clone(),
+        event_time: source.event_time.clone().unwrap_or_else(|| WINDOW_START.to_owned()),
         event_timezone: source.event_timezone.name().to_owned(),
+        upstream: source.upstream().map(|from| format!("{}.{}", from.pipeline, from.output)),
+        lookback_micros: source.margins.lookback.micros(),
+        lookahead_micros: source.margins.lookahead.micros(),
     };
     let output = |output: &OutputSpec| ShapeOutput {
         name: output.name.clone(),
@@ -40,14 +45,26 @@ pub(super) fn check(spec: &PipelineSpec, state: &State) -> Result<()> {
     Err(Error::new(Code::ShapeChanged, text)
         .note(format!("then: {}", said(then)))
         .note(format!("now:  {}", said(&now)))
-        .note("windows, event times, outputs and their paths are fixed by the first run")
+        .note("windows, event times, margins, outputs and their paths are fixed by the first run")
         .hint("give the changed pipeline a new name and new output paths")
         .hint("to make it anew under its old name is not supported yet by this version"))
 }
 
 fn said(shape: &Shape) -> String {
     let sources = shape.sources.iter().map(|source| {
-        format!("{} by {} ({})", source.table, source.event_time, source.event_timezone)
+        let ShapeSource { table, event_time, event_timezone, upstream, .. } = source;
+        let mut text = format!("{table} by {event_time} ({event_timezone})");
+        if let Some(upstream) = upstream {
+            text.push_str(&format!(" of {upstream}"));
+        }
+        for (name, micros) in
+            [("lookback", source.lookback_micros), ("lookahead", source.lookahead_micros)]
+        {
+            if let Some(span) = Span::from_micros(micros).filter(|span| *span != Span::ZERO) {
+                text.push_str(&format!(", {name} {span}"));
+            }
+        }
+        text
     });
     let outputs = shape.outputs.iter().map(|output| format!("{} at {}", output.name, output.path));
     let parts: Vec<String> = sources.chain(outputs).collect();

@@ -1,22 +1,22 @@
 //! The holder of the lease at work: claim, describe, admit, ask, plan, batches, release.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::drive::{Asked, skippable};
+use super::foresee::{Look, are_logged, outdated, query_of};
 use super::owner::claim_outputs;
-use super::project::{Opened, Project, Session, outdated_queries, query_of};
+use super::project::{Opened, Project};
+use super::session::Session;
 use super::shape::shape_of;
 use crate::error::{Code, Error, Result};
 use crate::execute::{Prepared, is_same_query};
 use crate::id::{RequestId, Seq};
 use crate::ledger::{FileRecord, Ledger};
 use crate::log::{StateLog, sweep_staging, write_segment};
-use crate::plan::{Facts, Plan, admission, admissions, judge_lateness, plan};
+use crate::plan::{Outdated, Plan, admission, admissions, judge_lateness, plan, promises};
 use crate::publish::Publisher;
 use crate::report::{Observer, PipelineReport, RunEvent};
-use crate::source::{Discovery, discover};
 use crate::spec::PipelineSpec;
 use crate::state::{Body, ClaimReason, Failed, FailedWindow, RowCounts, Skip, State, TimeRange};
 use crate::store::make_folders;
@@ -30,10 +30,10 @@ pub(super) struct Worker<'a> {
     pub(super) publisher: Publisher,
     pub(super) log: StateLog,
     pub(super) ledger: Arc<Ledger>,
-    pub(super) discovery: Discovery,
+    pub(super) look: Look,
     pub(super) prepared: Option<Arc<Prepared>>,
-    /// The entries of queries that ask something else than the one in force.
-    outdated_queries: BTreeSet<Seq>,
+    /// What of the log is out of force.
+    outdated: Outdated,
 }
 
 impl<'a> Worker<'a> {
@@ -42,15 +42,15 @@ impl<'a> Worker<'a> {
         session: &'a Session<'a>,
         opened: Opened,
         state: State,
-        discovery: Discovery,
+        look: Look,
         prepared: Option<Arc<Prepared>>,
     ) -> Self {
         let outputs = project.outputs(&session.spec.name);
         let identity = project.identity.clone();
         let publisher = Publisher::new(opened.log.clone(), outputs, project.clock, identity, state);
         let (log, ledger) = (opened.log, opened.ledger);
-        let outdated_queries = outdated_queries(session.spec, publisher.state());
-        Self { project, session, publisher, log, ledger, discovery, prepared, outdated_queries }
+        let outdated = outdated(session.spec, publisher.state(), &look.references);
+        Self { project, session, publisher, log, ledger, look, prepared, outdated }
     }
 
     pub(super) fn state(&self) -> &State {
@@ -107,14 +107,15 @@ impl<'a> Worker<'a> {
         if report.failures.iter().any(|failed| failed.code == Code::InputChanged.to_string()) {
             // An input changed under our hands: look once more, and no more than once.
             report.failures.retain(|failed| failed.code != Code::InputChanged.to_string());
-            self.discovery =
-                discover(self.session.spec, &self.session.sources, &self.ledger).await?;
+            let state = Some(self.publisher.state());
+            self.look = self.project.look(self.session, state, &self.ledger).await?;
+            self.prepare_again().await?;
             self.admit(report).await?;
             plan = self.plan();
             self.run_batches(&plan, stop, observer, report).await?;
         }
         self.refuse(&plan, observer, report).await?;
-        let unreadable = self.discovery.unreadable.drain(..).map(|why| {
+        let unreadable = self.look.discovery.unreadable.drain(..).map(|why| {
             why.note("no new window closes until it can be read; committed windows stand")
         });
         report.errors.extend(unreadable);
@@ -149,18 +150,36 @@ impl<'a> Worker<'a> {
         if self.state().query().is_none_or(|(_, known)| !is_same_query(known, &query)) {
             self.publisher.append(Body::Query(query)).await?;
         }
+        if !are_logged(self.state(), &self.look.references) {
+            self.publisher.append(Body::References(self.look.references.clone())).await?;
+        }
         Ok(())
     }
 
-    /// Admits what was discovered, if anything of it is news.
-    async fn admit(&mut self, report: &mut PipelineReport) -> Result<()> {
-        if !self.discovery.has_news() {
-            return Ok(());
+    /// Makes the reference tables those of the newest look, if they are others by now.
+    async fn prepare_again(&mut self) -> Result<()> {
+        if !are_logged(self.state(), &self.look.references) {
+            let engine = &self.project.engine;
+            self.prepared = self.session.prepare(engine, &self.look, &self.ledger).await?;
+            self.publisher.append(Body::References(self.look.references.clone())).await?;
+            self.outdated =
+                outdated(self.session.spec, self.publisher.state(), &self.look.references);
         }
-        let records = std::mem::take(&mut self.discovery.records);
-        let records = judge_lateness(self.session.spec, self.state(), &self.ledger, records)?;
-        for records in admissions(records) {
-            self.admit_some(records, report).await?;
+        Ok(())
+    }
+
+    /// Admits what was discovered, if anything of it is news, and notes how far sources are.
+    async fn admit(&mut self, report: &mut PipelineReport) -> Result<()> {
+        let spec = self.session.spec;
+        if self.look.discovery.has_news() {
+            let records = std::mem::take(&mut self.look.discovery.records);
+            let records = judge_lateness(spec, self.state(), &self.ledger, records)?;
+            for records in admissions(records) {
+                self.admit_some(records, report).await?;
+            }
+        }
+        if let Some(promised) = promises(spec, self.state(), &self.ledger, &self.look.outside) {
+            self.publisher.append(Body::Watermarks(promised)).await?;
         }
         Ok(())
     }
@@ -229,14 +248,7 @@ impl<'a> Worker<'a> {
     }
 
     fn plan(&self) -> Plan {
-        plan(&Facts {
-            spec: self.session.spec,
-            state: self.state(),
-            ledger: &self.ledger,
-            missing: &self.discovery.missing,
-            is_held: !self.discovery.unreadable.is_empty(),
-            outdated_queries: &self.outdated_queries,
-        })
+        plan(&self.look.facts(self.session.spec, self.state(), &self.ledger, &self.outdated))
     }
 
     /// Logs the windows that are due but cannot be computed, unless the log says so already.
@@ -270,7 +282,7 @@ impl<'a> Worker<'a> {
 /// How many rows of newly admitted files lie before the pipeline's begin.
 fn before_begin(spec: &PipelineSpec, records: &[FileRecord]) -> RowCounts {
     let news = records.iter().filter(|record| !record.settles);
-    let windows = news.flat_map(|record| &record.windows);
+    let windows = news.flat_map(|record| &record.cells);
     let early = windows.filter(|(start, _)| spec.begin.is_some_and(|begin| *start < begin));
     let before_begin = early.fold(0, |sum: u64, (_, rows)| sum.saturating_add(*rows));
     RowCounts { before_begin, ..RowCounts::default() }

@@ -35,9 +35,9 @@ impl TimeColumn {
     /// # Errors
     /// If there is no such column, or if its type is not a time.
     pub fn find(source: &SourceSpec, schema: &SchemaRef, file: &str) -> Result<Self> {
-        let name = &source.event_time;
+        let name = source.event_time.as_deref().unwrap_or_default();
         let Some((index, field)) = schema.column_with_name(name) else {
-            return Err(missing(source, schema, file));
+            return Err(missing(source, name, schema, file));
         };
         let kind = match field.data_type() {
             DataType::Timestamp(_, Some(_)) => Kind::Utc,
@@ -111,8 +111,7 @@ fn in_zone(zone: Tz, micros: i64) -> Option<i64> {
     EventTime::from_local(zone, local).map(EventTime::micros)
 }
 
-fn missing(source: &SourceSpec, schema: &SchemaRef, file: &str) -> Error {
-    let name = &source.event_time;
+fn missing(source: &SourceSpec, name: &str, schema: &SchemaRef, file: &str) -> Error {
     let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     let error = Error::new(Code::NoEventTime, format!("{file} has no event-time column `{name}`"))
         .note(format!("its columns are: {}", columns.join(", ")));

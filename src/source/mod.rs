@@ -4,9 +4,12 @@
 //! the ledger. It decides nothing: what a new version means is for `plan`.
 
 mod event_time;
+mod listing;
 mod partition;
 mod reader;
+mod reference;
 mod scan;
+mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,17 +19,24 @@ use futures::StreamExt;
 pub use event_time::{Judge, TimeColumn, Verdict};
 pub use partition::{PartitionColumn, partition_columns};
 pub use reader::{OpenFile, SourceStore, open};
+pub use reference::{ReferenceTable, read_references, reference_versions};
+pub use upstream::{Upstream, UpstreamWindow, WINDOW_START};
 
 use crate::error::{Code, Error, Result};
-use crate::ledger::{Admitted, FileId, FileRecord, InputVersion, Ledger};
-use crate::spec::{OnRemoved, PipelineSpec, SourceSpec};
+use crate::id::AttemptId;
+use crate::ledger::{FileId, FileRecord, InputVersion, Ledger};
+use crate::spec::{PipelineSpec, SourceOrigin, SourceSpec};
 use crate::store::{ObjectMeta, Store};
+use crate::time::ProcessingTime;
 
 /// Files looked into at once. Bounds open files, and memory by this many column chunks.
 const FILES_AT_ONCE: usize = 8;
 
-/// The stores of a pipeline's sources, by table.
+/// The stores of a pipeline's sources and reference tables, by table.
 pub type SourceStores = BTreeMap<String, Arc<SourceStore>>;
+
+/// What the pipelines that sources read from have committed, by the source's table.
+pub type Upstreams = BTreeMap<String, Upstream>;
 
 /// What a look at the sources brought.
 #[derive(Debug, Default)]
@@ -35,10 +45,26 @@ pub struct Discovery {
     pub records: Vec<FileRecord>,
     /// Files of the ledger that are not listed any more.
     pub missing: BTreeSet<FileId>,
+    /// Files of the ledger whose bytes are not to be had now, but will be.
+    pub held: BTreeSet<FileId>,
     /// Listed files that could not be read, and why.
     pub unreadable: Vec<Error>,
     /// Everything that was listed and belongs to a source.
-    pub listed: BTreeMap<FileId, ObjectMeta>,
+    pub listed: BTreeMap<FileId, Listed>,
+}
+
+/// Where the bytes of an input are, and how to know that they are the right ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// A file: it must still be as it was listed.
+    File(ObjectMeta),
+    /// What another pipeline committed: its footer must name the attempt.
+    Committed {
+        /// The object's key.
+        path: String,
+        /// The attempt that was committed.
+        att: AttemptId,
+    },
 }
 
 impl Discovery {
@@ -49,35 +75,73 @@ impl Discovery {
     }
 }
 
-/// Looks at every source of `spec`.
+/// Looks at every source of `spec`. Files that are too young by the clock `now` are not there yet.
 ///
 /// # Errors
 /// If a source cannot be listed, or had files and lists none.
 pub async fn discover(
     spec: &PipelineSpec,
     stores: &SourceStores,
+    upstreams: &Upstreams,
     ledger: &Ledger,
+    now: ProcessingTime,
 ) -> Result<Discovery> {
     let mut found = Discovery::default();
+    let mut looks = Vec::new();
     for source in &spec.sources {
         let store = store_of(stores, source)?;
-        list(source, store.store(), ledger, &mut found).await?;
+        match &source.origin {
+            SourceOrigin::Folder(folder) => {
+                let metas = listing::files(source, folder, store, ledger, now, &mut found).await?;
+                let metas = metas.into_iter();
+                looks.extend(metas.map(|meta| Look { source, store, news: News::File(meta) }));
+            }
+            SourceOrigin::Pipeline(_) => {
+                let none = Upstream::default();
+                let upstream = upstreams.get(&source.table).unwrap_or(&none);
+                let news = listing::committed(source, upstream, ledger, &mut found)?;
+                let news = news.into_iter();
+                looks.extend(news.map(|news| Look { source, store, news: News::Window(news) }));
+            }
+        }
     }
-    let listed: Vec<_> = found.listed.iter().map(|(id, meta)| (id.clone(), meta.clone())).collect();
-    let looks = listed.into_iter().map(|(id, meta)| {
-        let known = ledger.file(&id).cloned();
-        look(spec, stores, id, meta, known)
+    let looks = looks.into_iter().map(|look| async move {
+        let known = ledger.file(&look.id()).map(|known| &known.record);
+        (look.id(), look.record(spec, known).await)
     });
     let mut looks = std::pin::pin!(futures::stream::iter(looks).buffered(FILES_AT_ONCE));
-    while let Some(look) = looks.next().await {
+    while let Some((id, look)) = looks.next().await {
         match look {
             Ok(Some(record)) => found.records.push(record),
             Ok(None) => {}
+            // Its pipeline is at work on it: what was known of it stands, and waits.
+            Err(why) if why.code() == Code::InputChanged && is_committed(&found, &id) => {
+                found.held.insert(id);
+            }
             Err(why) => found.unreadable.push(why),
         }
     }
     found.records.sort_by(|a, b| (&a.table, &a.key).cmp(&(&b.table, &b.key)));
     Ok(found)
+}
+
+fn is_committed(found: &Discovery, id: &FileId) -> bool {
+    matches!(found.listed.get(id), Some(Listed::Committed { .. }))
+}
+
+/// Opens the input called `key`, which must be what was listed.
+///
+/// # Errors
+/// If it is gone, is something else by now, or cannot be read.
+pub async fn open_listed(store: &Arc<SourceStore>, listed: &Listed) -> Result<OpenFile> {
+    match listed {
+        Listed::File(meta) => open(store, meta).await,
+        Listed::Committed { path, att } => {
+            let file = open(store, &upstream::find(store, path).await?).await?;
+            upstream::check_attempt(&file, *att)?;
+            Ok(file)
+        }
+    }
 }
 
 fn store_of<'a>(stores: &'a SourceStores, source: &SourceSpec) -> Result<&'a Arc<SourceStore>> {
@@ -86,88 +150,64 @@ fn store_of<'a>(stores: &'a SourceStores, source: &SourceSpec) -> Result<&'a Arc
         .ok_or_else(|| Error::new(Code::Bug, format!("source {} was given no store", source.table)))
 }
 
-async fn list(
-    source: &SourceSpec,
-    store: &Arc<dyn Store>,
-    ledger: &Ledger,
-    found: &mut Discovery,
-) -> Result<()> {
-    let options = glob::MatchOptions { require_literal_separator: true, ..Default::default() };
-    let before = found.listed.len();
-    for meta in store.list().await.map_err(|why| unlisted(source, why))? {
-        if source.glob.matches_with(&meta.key, options) {
-            let id = FileId { table: source.table.clone(), key: meta.key.clone() };
-            found.listed.insert(id, meta);
-        }
+/// Something that may be an input that the ledger does not have.
+struct Look<'a> {
+    source: &'a SourceSpec,
+    store: &'a Arc<SourceStore>,
+    news: News,
+}
+
+enum News {
+    File(ObjectMeta),
+    Window(UpstreamWindow),
+}
+
+impl Look<'_> {
+    fn id(&self) -> FileId {
+        let key = match &self.news {
+            News::File(meta) => &meta.key,
+            News::Window(window) => &window.output.path,
+        };
+        FileId { table: self.source.table.clone(), key: key.clone() }
     }
-    let known = ledger.files().filter(|(id, _)| id.table == source.table);
-    let mut had_files = false;
-    for (id, Admitted { record, .. }) in known.filter(|(_, known)| !known.record.removed) {
-        had_files = true;
-        if !found.listed.contains_key(id) {
-            match source.on_removed {
-                OnRemoved::Keep => drop(found.missing.insert(id.clone())),
-                OnRemoved::Recompute => found.records.push(record.without_rows()),
+
+    /// The record of it, unless it is what is `known` already.
+    async fn record(
+        &self,
+        spec: &PipelineSpec,
+        known: Option<&FileRecord>,
+    ) -> Result<Option<FileRecord>> {
+        let meta = match &self.news {
+            News::File(meta) => meta,
+            News::Window(window) => {
+                return upstream::record(spec, self.source, self.store, window).await.map(Some);
             }
-        }
-    }
-    if had_files && found.listed.len() == before {
-        return Err(Error::new(
-            Code::SourceMissing,
-            format!("source {} had files, and {} lists none now", source.table, source.label),
-        )
-        .note("nothing was computed: an unmounted disk must not look like an empty source")
-        .hint("check that the folder is mounted and that `path` and `glob` are right"));
-    }
-    Ok(())
-}
-
-/// `why` the files of `source` cannot be listed.
-fn unlisted(source: &SourceSpec, why: Error) -> Error {
-    let is_missing = why.code() == Code::SourceMissing;
-    let why = why.within(format!("source {}", source.table));
-    if is_missing {
-        let path = source.path.display();
-        why.note(format!("looked for at {path}; nothing was computed, outputs stand"))
-            .hint("make the folder, or correct `path` of the source; it is relative to `root`")
-    } else {
-        why
-    }
-}
-
-/// The record of a listed file, unless the ledger has it already.
-async fn look(
-    spec: &PipelineSpec,
-    stores: &SourceStores,
-    id: FileId,
-    meta: ObjectMeta,
-    known: Option<Admitted>,
-) -> Result<Option<FileRecord>> {
-    let source = spec
-        .source(&id.table)
-        .ok_or_else(|| Error::new(Code::Bug, format!("no source is named {}", id.table)))?;
-    let store = store_of(stores, source)?;
-    if let Some(Admitted { record, .. }) = known {
-        match compare(&record, &meta) {
-            Known::Same => return Ok(None),
-            Known::SameIfHashed => {
-                if store.store().sha256(&meta.key).await? == record.version.sha256 {
-                    let settled = (!meta.is_young).then(|| settle(record));
-                    return Ok(settled);
+        };
+        let store = self.store.store();
+        if let Some(record) = known {
+            match compare(record, meta) {
+                Known::Same => return Ok(None),
+                Known::SameIfHashed => {
+                    if store.sha256(&meta.key).await? == record.version.sha256 {
+                        return Ok((!meta.is_young).then(|| settle(record.clone())));
+                    }
                 }
+                Known::Other => {}
             }
-            Known::Other => {}
         }
-    }
-    let hash_before = young_hash(store.store(), &meta).await?;
-    let mut record = scan::scan(spec, source, store, &meta).await?;
-    if young_hash(store.store(), &meta).await? != hash_before {
-        let name = store.store().name_of(&meta.key);
-        return Err(Error::new(Code::InputChanged, format!("{name} changed while it was read"))
+        let hash_before = young_hash(store, meta).await?;
+        let mut record = scan::scan(spec, self.source, self.store, meta).await?;
+        if young_hash(store, meta).await? != hash_before {
+            let name = store.name_of(&meta.key);
+            return Err(Error::new(
+                Code::InputChanged,
+                format!("{name} changed while it was read"),
+            )
             .hint("run again: the new version is taken in by itself"));
+        }
+        record.version.sha256 = hash_before;
+        Ok(Some(record))
     }
-    record.version.sha256 = hash_before;
-    Ok(Some(record))
 }
 
 enum Known {

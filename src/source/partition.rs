@@ -25,9 +25,8 @@ pub fn partition_columns<'a>(
     source: &SourceSpec,
     keys: impl Iterator<Item = &'a str>,
 ) -> Vec<PartitionColumn> {
-    if !source.hive_partitioning {
-        return Vec::new();
-    }
+    let folders = source.folder().filter(|folder| folder.hive_partitioning);
+    let Some(folder) = folders else { return Vec::new() };
     let mut order: Vec<String> = Vec::new();
     let mut kinds: BTreeMap<String, PartitionType> = BTreeMap::new();
     for key in keys {
@@ -44,7 +43,7 @@ pub fn partition_columns<'a>(
         }
     }
     let declared = |name: &str| {
-        source.partition_columns.iter().find(|(column, _)| column == name).map(|(_, kind)| *kind)
+        folder.partition_columns.iter().find(|(column, _)| column == name).map(|(_, kind)| *kind)
     };
     let column = |name: String| {
         let inferred = kinds.get(&name).copied().unwrap_or(PartitionType::String);

@@ -51,7 +51,7 @@ impl OpenFile {
     /// The error for something the Parquet library could not do with this file.
     #[must_use]
     pub fn failure(&self, why: &ParquetError) -> Error {
-        failure(&self.reader, why)
+        reader_failure(&self.reader, why)
     }
 }
 
@@ -75,6 +75,12 @@ impl SourceStore {
         &self.store
     }
 
+    /// Counts bytes that were read past the readers of this module.
+    pub(super) fn count(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// Bytes of Parquet read so far.
     #[must_use]
     pub fn bytes_read(&self) -> u64 {
@@ -91,22 +97,30 @@ pub async fn open(store: &Arc<SourceStore>, seen: &ObjectMeta) -> Result<OpenFil
     let metadata = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new()).await;
     match metadata {
         Ok(metadata) => Ok(OpenFile { reader, metadata }),
-        Err(why) => Err(failure(&reader, &why)),
+        Err(why) => Err(reader_failure(&reader, &why)),
     }
 }
 
-fn failure(reader: &StoreReader, why: &ParquetError) -> Error {
+fn reader_failure(reader: &StoreReader, why: &ParquetError) -> Error {
+    let error = failure(&reader.name(), reader.seen.size, why);
+    if error.code() == Code::CorruptInput {
+        error.note(format!("it was modified {}", reader.seen.modified_at))
+    } else {
+        error
+    }
+}
+
+/// The error for what the Parquet library says of the file `name` of `size` bytes.
+pub(super) fn failure(name: &str, size: u64, why: &ParquetError) -> Error {
     // An error of the store travels through the Parquet library as an external one.
     if let ParquetError::External(inner) = why
         && let Some(error) = inner.downcast_ref::<Error>()
     {
         return error.clone();
     }
-    let name = reader.name();
-    let size = reader.seen.size;
     let what = said(size, &why.to_string());
     Error::new(Code::CorruptInput, format!("cannot read {name}: {what}"))
-        .note(format!("it has {size} bytes and was modified {}", reader.seen.modified_at))
+        .note(format!("it has {size} bytes"))
         .hint("put a whole file in its place and run `highwater run`: it is taken in by itself")
 }
 

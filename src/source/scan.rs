@@ -10,11 +10,11 @@ use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use super::event_time::{Judge, TimeColumn, Verdict};
 use super::reader::{OpenFile, SourceStore, open};
 use crate::error::{Code, Error, Result};
-use crate::ledger::{FileRecord, InputVersion};
+use crate::ledger::{Delays, FileRecord, InputVersion};
 use crate::spec::{OnNullTime, PipelineSpec, SourceSpec};
 use crate::store::ObjectMeta;
 use crate::time::EventTime;
-use crate::window::{Window, WindowGrid};
+use crate::window::{Margins, Window, WindowGrid};
 
 /// The record of the object `seen`. Its version has no hash yet.
 pub(super) async fn scan(
@@ -40,7 +40,8 @@ pub(super) async fn scan(
 
 #[derive(Default)]
 struct Counts {
-    windows: BTreeMap<EventTime, u64>,
+    cells: BTreeMap<EventTime, u64>,
+    delays: Delays,
     range: Option<(EventTime, EventTime)>,
     null_time: u64,
     future: u64,
@@ -59,6 +60,7 @@ async fn count(
     let mut batches = builder.with_projection(mask).build().map_err(|why| file.failure(&why))?;
     let judge = Judge::new(seen.modified_at, source.max_future);
     let mut counts = Counts::default();
+    let cells_max = cells_max(source);
     let mut here: Option<(Window, u64)> = None;
     while let Some(batch) = batches.next().await {
         let batch = batch.map_err(|why| file.failure(&why))?;
@@ -75,13 +77,14 @@ async fn count(
                 }
             };
             counts.see(at);
+            counts.delays.add(seen.modified_at.delay_after(at), 1);
             match &mut here {
-                Some((window, rows)) if window.contains(at) => *rows = rows.saturating_add(1),
+                Some((cell, rows)) if cell.contains(at) => *rows = rows.saturating_add(1),
                 _ => {
                     counts.add(here.take());
-                    let window = grid.window_at(at).ok_or_else(|| no_window(file, at))?;
-                    here = Some((window, 1));
-                    if counts.windows.len() > source.max_windows_per_file {
+                    let cell = source.margins.cell_at(grid, at);
+                    here = Some((cell.ok_or_else(|| no_window(file, at))?, 1));
+                    if counts.cells.len() > cells_max {
                         return Err(too_many(source, file));
                     }
                 }
@@ -100,9 +103,9 @@ impl Counts {
         });
     }
 
-    fn add(&mut self, window: Option<(Window, u64)>) {
-        if let Some((window, more)) = window {
-            let rows = self.windows.entry(window.start()).or_insert(0);
+    fn add(&mut self, cell: Option<(Window, u64)>) {
+        if let Some((cell, more)) = cell {
+            let rows = self.cells.entry(cell.start()).or_insert(0);
             *rows = rows.saturating_add(more);
         }
     }
@@ -117,25 +120,36 @@ fn record(
     if source.on_null_time == OnNullTime::Fail && (counts.null_time > 0 || counts.future > 0) {
         return Err(unusable_time(source, file, &counts));
     }
-    let metadata = file.metadata.metadata();
-    let positive = |number: i64| u64::try_from(number).unwrap_or_default();
-    let groups = metadata.row_groups().iter();
+    let rows = file.metadata.metadata().file_metadata().num_rows();
     Ok(FileRecord {
         table: source.table.clone(),
         key: seen.key.clone(),
         version: InputVersion { size: seen.size, mark: seen.mark.clone(), sha256: None },
         arrived_at: seen.modified_at,
-        rows: positive(metadata.file_metadata().num_rows()),
-        bytes_in_memory: groups
-            .fold(0, |sum, group| sum.saturating_add(positive(group.total_byte_size()))),
+        rows: u64::try_from(rows).unwrap_or_default(),
+        bytes_in_memory: bytes_in_memory(file),
         event_range: counts.range,
-        windows: counts.windows.into_iter().collect(),
+        cells: counts.cells.into_iter().collect(),
+        delays: counts.delays,
         expired: Vec::new(),
         null_time: counts.null_time,
         future: counts.future,
         removed: false,
         settles: false,
     })
+}
+
+/// Bytes of all columns before compression, by the footer.
+pub(super) fn bytes_in_memory(file: &OpenFile) -> u64 {
+    let groups = file.metadata.metadata().row_groups().iter();
+    let bytes = groups.map(|group| u64::try_from(group.total_byte_size()).unwrap_or_default());
+    bytes.fold(0, u64::saturating_add)
+}
+
+/// The most cells a file may have rows in: margins cut a window into a few.
+fn cells_max(source: &SourceSpec) -> usize {
+    let cells_per_window = if source.margins == Margins::default() { 1 } else { 5 };
+    source.max_windows_per_file.saturating_mul(cells_per_window)
 }
 
 fn unusable_time(source: &SourceSpec, file: &OpenFile, counts: &Counts) -> Error {

@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::entry::{
     BatchWindow, Begin, Body, Commit, CommittedWindow, Entry, Failed, FailedWindow, Inputs,
-    Request, Skip, TimeRange, WatermarkMove,
+    Request, Skip, TimeRange, WatermarkMove, Watermarks,
 };
 use super::{Head, Holder, InDoubt, OpenBatch, Stale, State, WindowState};
 use crate::hash::Sha256;
@@ -73,9 +73,11 @@ impl State {
             holder: None,
             shape: None,
             queries: BTreeMap::new(),
+            references: BTreeMap::new(),
             generation: Generation(0),
             segments: Vec::new(),
             last_event_at: BTreeMap::new(),
+            source_watermarks: BTreeMap::new(),
             refused_rows: RowCounts::default(),
             watermark: None,
             windows: BTreeMap::new(),
@@ -112,6 +114,13 @@ impl State {
             message,
         })?;
         Ok(state)
+    }
+
+    /// What this state would become if `watermarks` were logged; only for looking ahead.
+    #[must_use]
+    pub fn foresee_watermarks(mut self, watermarks: &Watermarks) -> Self {
+        self.apply_watermarks(watermarks);
+        self
     }
 
     /// What this state would become if `request` were made; only for looking ahead.
@@ -179,7 +188,15 @@ impl State {
                 self.queries.insert(entry.n, query.clone());
                 Ok(())
             }
+            Body::References(references) => {
+                self.references.insert(entry.n, references.clone());
+                Ok(())
+            }
             Body::Inputs(inputs) => self.apply_inputs(inputs),
+            Body::Watermarks(watermarks) => {
+                self.apply_watermarks(watermarks);
+                Ok(())
+            }
             Body::Request(request) => {
                 self.requests.insert(RequestId(entry.n), request.clone());
                 Ok(())
@@ -229,6 +246,13 @@ impl State {
         Ok(())
     }
 
+    fn apply_watermarks(&mut self, watermarks: &Watermarks) {
+        for source in &watermarks.sources {
+            let known = self.source_watermarks.entry(source.table.clone()).or_insert(source.at);
+            *known = (*known).max(source.at);
+        }
+    }
+
     fn apply_begin(&mut self, seq: Seq, begin: &Begin) -> Check {
         rule(!self.open.contains_key(&begin.batch), Invariant::Cm3, || {
             format!("batch {} was begun before", begin.batch)
@@ -250,8 +274,8 @@ impl State {
             let was_in_doubt = self.in_doubt.insert(window.start, doubt).is_some();
             windows.insert(window.start, (window.clone(), was_in_doubt));
         }
-        let (generation, query) = (begin.generation, begin.query);
-        self.open.insert(begin.batch, OpenBatch { seq, generation, query, windows });
+        let Begin { generation, query, references, .. } = *begin;
+        self.open.insert(begin.batch, OpenBatch { seq, generation, query, references, windows });
         Ok(())
     }
 
@@ -278,6 +302,7 @@ impl State {
                 begun: open.seq,
                 generation: open.generation,
                 query: open.query,
+                references: open.references,
             };
             self.windows.insert(committed.start, window);
             self.empty.remove(committed.start, committed.end);
@@ -311,6 +336,7 @@ impl State {
                 seq: self.head.seq,
                 generation: self.generation,
                 query: self.head.seq,
+                references: None,
                 windows: BTreeMap::new(),
             },
         };

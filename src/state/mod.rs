@@ -18,9 +18,10 @@ use std::collections::BTreeMap;
 pub use apply::Violation;
 pub use entry::{
     BatchOutput, BatchWindow, Begin, Body, ClaimReason, Commit, CommittedOutput, CommittedWindow,
-    Entry, FORMAT, Failed, FailedWindow, Inputs, InputsDigest, LateKind, LateWindow, Query,
-    QueryStep, Reason, Request, SegmentRef, Shape, ShapeOutput, ShapeSource, Skip, TimeRange, Verb,
-    WatermarkMove, Who,
+    Entry, FORMAT, Failed, FailedWindow, Inputs, InputsDigest, LateKind, LateWindow, PromisedBy,
+    Query, QueryStep, Reason, ReferenceVersion, References, Request, SegmentRef, Shape,
+    ShapeOutput, ShapeSource, Skip, SourceWatermark, TimeRange, Verb, WatermarkMove, Watermarks,
+    Who,
 };
 
 pub use rows::RowCounts;
@@ -49,12 +50,16 @@ pub struct State {
     pub shape: Option<Shape>,
     /// The queries by the entry that brought them; the newest is the one in force.
     pub queries: BTreeMap<Seq, Query>,
+    /// The reference tables by the entry that brought them; the newest are those in force.
+    pub references: BTreeMap<Seq, References>,
     /// How often the ledger was added to.
     pub generation: Generation,
     /// The ledger's segments, oldest first.
     pub segments: Vec<SegmentRef>,
     /// Per table: the highest usable event time of any version ever admitted.
     pub last_event_at: BTreeMap<String, EventTime>,
+    /// Per table: how far it promises to be complete by something else than its events.
+    pub source_watermarks: BTreeMap<String, EventTime>,
     /// Rows that no window will ever hold, over all admissions.
     pub refused_rows: RowCounts,
     /// The end of the unbroken row of committed windows; `None` before the first commit.
@@ -112,6 +117,8 @@ pub struct WindowState {
     pub generation: Generation,
     /// The entry of the query it was computed with.
     pub query: Seq,
+    /// The entry of the reference tables it was computed with, if it has any.
+    pub references: Option<Seq>,
 }
 
 /// Why a committed window must be computed again.
@@ -145,6 +152,8 @@ pub struct OpenBatch {
     pub generation: Generation,
     /// The entry of its query.
     pub query: Seq,
+    /// The entry of its reference tables, if it has any.
+    pub references: Option<Seq>,
     /// Its windows by start, and whether each was in doubt before this batch.
     pub windows: BTreeMap<EventTime, (BatchWindow, bool)>,
 }

@@ -3,14 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 /// What became of rows. In a window: `in` = `used` + `quarantined` + `dropped` + `duplicate`;
-/// `late` is an of-which.
+/// `late` is an of-which; `margin` comes on top.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RowCounts {
     /// Rows of the window in its inputs.
     #[serde(rename = "in")]
     pub input: u64,
-    /// Rows its query saw.
+    /// Rows of its margins, which its query saw beside its own: they belong to other windows.
+    pub margin: u64,
+    /// Rows of its own that its query saw.
     pub used: u64,
     /// Rows its query gave.
     pub out: u64,
@@ -39,6 +41,7 @@ impl RowCounts {
         let add = u64::saturating_add;
         Self {
             input: add(self.input, other.input),
+            margin: add(self.margin, other.margin),
             used: add(self.used, other.used),
             out: add(self.out, other.out),
             quarantined: add(self.quarantined, other.quarantined),

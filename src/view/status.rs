@@ -135,8 +135,8 @@ fn counts(spec: &PipelineSpec, state: &State, plan: &Plan) -> WindowCounts {
         ranges.map(|(start, end)| number(spec.grid.windows_from(start, end).count())).sum()
     };
     let is_again = |reason: Reason| {
-        use Reason::{InputChanged, InputRemoved, LateData, QueryChanged};
-        matches!(reason, LateData | InputChanged | InputRemoved | QueryChanged)
+        use Reason::{InputChanged, InputRemoved, LateData, QueryChanged, UpstreamChanged};
+        matches!(reason, LateData | InputChanged | InputRemoved | UpstreamChanged | QueryChanged)
     };
     WindowCounts {
         committed: number(state.windows.len()),

@@ -2,6 +2,7 @@
 
 mod grid;
 mod injective;
+mod margins;
 mod set;
 mod size;
 mod template;
@@ -10,6 +11,7 @@ mod tests;
 
 pub use grid::WindowGrid;
 pub use injective::TemplateClash;
+pub use margins::Margins;
 pub use set::WindowSet;
 pub use size::WindowSize;
 pub use template::{PathTemplate, TemplateError};

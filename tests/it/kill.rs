@@ -396,7 +396,7 @@ fn every_named_point_of_the_source_is_killed_at() {
 /// The kinds of entries that a run appends: a log is begun by `init` outside of any batch, and
 /// nothing gives a batch up yet.
 fn kinds() -> Vec<String> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/state/entry.rs");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/state/entry/mod.rs");
     let text = fs::read_to_string(source).unwrap();
     let (_, rest) = text.split_once("pub fn kind(&self)").unwrap();
     let (body, _) = rest.split_once("\n    }\n").unwrap();

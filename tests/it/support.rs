@@ -14,7 +14,7 @@ use highwater::clock::Clock;
 use highwater::config::{ConfigInput, load};
 use highwater::report::{NoObserver, PipelineReport, Problem};
 use highwater::run::{Asked, run_pipeline, verify_pipeline};
-use highwater::spec::ProjectSpec;
+use highwater::spec::{ProjectSpec, SourceOrigin};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
@@ -107,7 +107,9 @@ impl Project {
         let mut spec = self.spec.clone();
         (spec.root, spec.state) = (moved(&spec.root), moved(&spec.state));
         for source in spec.pipelines.iter_mut().flat_map(|pipeline| &mut pipeline.sources) {
-            source.path = moved(&source.path);
+            if let SourceOrigin::Folder(of) = &mut source.origin {
+                of.path = moved(&of.path);
+            }
         }
         Self { folder, spec }
     }

@@ -36,7 +36,7 @@ const MAY_NAME: &[(&str, &str)] = &[
     ("process", "error state"),
     ("store", "clock error hash id time"),
     ("log", "clock commit error hash id ledger state store time"),
-    ("source", "error hash id ledger spec store time window"),
+    ("source", "error hash id ledger spec state store time window"),
     // Neither log nor publish: it computes and commits nothing.
     ("execute", "commit error hash id ledger plan source spec state store time window"),
     // Neither source nor execute: it commits and computes nothing.

@@ -404,6 +404,7 @@ impl Run {
         let generation = self.writer.state().generation;
         let windows = due.iter().map(|n| self.batch_window(*n)).collect();
         Batch {
+            references: None,
             id: BatchId(self.new_id()),
             generation,
             query: Seq(0),

@@ -21,19 +21,13 @@ fn keys_of_later_versions_are_refused_and_never_ignored() {
         ("wait = ", "patience = \"31s\"\n", "\"31s\""),
         ("[engine]", "[history]\nkeep = 3\n", "3"),
         ("enabled", "schedule = \"* * * * *\"\n", "\"* * * * *\""),
-        ("[pipeline.orders_hourly.window]", "[pipeline.orders_hourly.reference.x]\n", "reference"),
         ("[pipeline.orders_hourly.window]", "[pipeline.orders_hourly.quality]\n", ""),
         ("[pipeline.orders_hourly.window]", "[[pipeline.orders_hourly.check]]\n", ""),
         ("[pipeline.orders_hourly.window]", "[pipeline.orders_hourly.load.x.y]\n", "load"),
         ("glob = ", "partition_time = \"{dt}\"\n", "\"{dt}\""),
         ("glob = ", "partition_slack = \"2d\"\n", "\"2d\""),
         ("glob = ", "ingest_time = \"at\"\n", "\"at\""),
-        ("glob = ", "settle = \"5s\"\n", "\"5s\""),
-        ("glob = ", "closes = \"clock\"\n", "\"clock\""),
-        ("glob = ", "idle_timeout = \"6h\"\n", "\"6h\""),
         ("glob = ", "on_expired = \"quarantine\"\n", "\"quarantine\""),
-        ("glob = ", "lookback = \"1h\"\n", "\"1h\""),
-        ("glob = ", "lookahead = \"1h\"\n", "\"1h\""),
         ("glob = ", "on_missing_column = \"null\"\n", "\"null\""),
         ("glob = ", "on_type_change = \"widen\"\n", "\"widen\""),
         ("glob = ", "on_corrupt_file = \"quarantine\"\n", "\"quarantine\""),
@@ -57,27 +51,12 @@ fn keys_of_later_versions_are_refused_and_never_ignored() {
         "\"quarantine\"",
         "`fail` or `drop`",
     );
-    refuses(
-        "path = \"raw/orders/\"",
-        "pipeline = \"clean\"",
-        Code::NotSupportedYet,
-        "\"clean\"",
-        "not supported yet",
-    );
     for url in ["s3://bucket/x", "gs://b", "az://c", "http://d/e"] {
         let written = format!("\"{url}\"");
         let said = "object stores are not supported yet";
         refuses("\"${LAKE:-lake}\"", &written, Code::NotSupportedYet, &written, said);
         refuses("\"raw/orders/\"", &written, Code::NotSupportedYet, &written, said);
     }
-}
-
-#[test]
-fn a_second_source_is_a_join() {
-    let more = "[pipeline.orders.source.shops]\npath = \"shops\"\nevent_time = \"at\"\n";
-    let errors = load_with(&format!("{SHORT}{more}"), &[]).unwrap_err();
-    let place = "[pipeline.orders.source.shops]";
-    assert_one(&errors, more, Code::NotSupportedYet, place, "a join of several sources");
 }
 
 /// What is changed in FULL, into what; the code, the place and the way on that this gives.

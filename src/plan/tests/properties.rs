@@ -103,7 +103,8 @@ proptest! {
         for TimeRange { start, end } in &plan.empty {
             prop_assert!(*end <= closed_until && start < end);
             prop_assert!(taken.gaps(*start, *end).eq([(*start, *end)]), "empty and due");
-            prop_assert_eq!(story.ledger.windows_with_rows(*start, *end).next(), None);
+            let sight = Sight::new(&story.spec, &story.ledger);
+            prop_assert_eq!(sight.first_from(*start, *end), None);
             prop_assert_eq!(state.windows.range(*start..*end).next(), None);
             taken.insert(*start, *end);
         }
@@ -116,12 +117,14 @@ proptest! {
         prop_assert!(plan.is_empty(), "{}", render(&plan));
         prop_assert!(state.stale.is_empty() && state.failed.is_empty());
         prop_assert!(state.in_doubt.is_empty());
-        let from = story.spec.begin.or(story.ledger.first_window());
+        let from = story.spec.begin.or(Sight::new(&story.spec, &story.ledger).first().map(Window::start));
         let closed_until = closed_until(&story.spec, state);
         if state.watermark.is_some() || from < closed_until && from.is_some() {
             prop_assert_eq!(state.watermark, closed_until);
         }
-        for start in story.ledger.windows_with_rows(hour(0), closed_until.unwrap_or(hour(0))) {
+        let sight = Sight::new(&story.spec, &story.ledger);
+        for window in sight.windows_from(hour(0), closed_until.unwrap_or(hour(0))) {
+            let start = window.start();
             let is_before_begin = story.spec.begin.is_some_and(|begin| start < begin);
             prop_assert!(is_before_begin || state.windows.contains_key(&start), "a lost row");
         }

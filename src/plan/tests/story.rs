@@ -24,16 +24,18 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use crate::id::Seq;
-use crate::ledger::{FileId, FileRecord, InputVersion, Ledger};
+use crate::ledger::{Delays, FileId, FileRecord, InputVersion, Ledger};
 use crate::plan::*;
-use crate::spec::{OnExpired, OnNullTime, OnQueryChange, OnRemoved, PipelineSpec, SourceSpec};
+use crate::spec::{
+    Closes, FolderSpec, OnExpired, OnNullTime, OnQueryChange, OnRemoved, PipelineSpec,
+    SourceOrigin, SourceSpec,
+};
 use crate::state::tests::log::{
     Log, claim, commit, failed, hour, hour_of, request, skip, watermark,
 };
 use crate::state::{Body, Failed, Query, Request, Skip, Verb, WatermarkMove};
 use crate::time::{EventTime, ProcessingTime, Span};
-use crate::window::{WindowGrid, WindowSize};
+use crate::window::{Margins, WindowGrid, WindowSize};
 
 const HALF_AN_HOUR: Span = Span::from_seconds(1800);
 
@@ -45,7 +47,8 @@ pub(super) struct Story {
     pub(super) ledger: Ledger,
     missing: BTreeSet<FileId>,
     is_held: bool,
-    outdated: BTreeSet<Seq>,
+    held: BTreeSet<FileId>,
+    outdated: Outdated,
     batches: u128,
 }
 
@@ -57,7 +60,8 @@ impl Story {
             ledger: Ledger::default(),
             missing: BTreeSet::new(),
             is_held: false,
-            outdated: BTreeSet::new(),
+            held: BTreeSet::new(),
+            outdated: Outdated::default(),
             batches: 0,
         }
     }
@@ -97,7 +101,7 @@ impl Story {
                 self.log.add(Body::Request(Request { verb, start, end, only_outdated, why }));
             }
             ("query", []) => {
-                self.outdated = self.log.state.queries.keys().copied().collect();
+                self.outdated.queries = self.log.state.queries.keys().copied().collect();
                 self.log.add(Body::Query(Query { steps: Vec::new() }));
             }
             ("follow", []) => self.spec.on_query_change = OnQueryChange::Reprocess,
@@ -107,6 +111,15 @@ impl Story {
                 self.files(vec![before.record.without_rows()]);
             }
             ("held", []) => self.is_held = true,
+            ("wait", []) => drop(self.held.insert(file_id(words[0]))),
+            ("arrived", []) => self.held.clear(),
+            ("margins", [before, after]) => {
+                let hours = |n: i64| Span::from_seconds(u32::try_from(n * 3600).unwrap());
+                let margins = Margins { lookback: hours(*before), lookahead: hours(*after) };
+                let sources = &mut self.spec.sources;
+                let source = sources.iter_mut().find(|source| source.table == words[0]);
+                source.unwrap().margins = margins;
+            }
             ("begin", [at]) => self.spec.begin = Some(hour(*at)),
             ("delay", [hours]) => {
                 let seconds = u32::try_from(hours * 3600).unwrap();
@@ -164,7 +177,8 @@ impl Story {
             ledger: &self.ledger,
             missing: &self.missing,
             is_held: self.is_held,
-            outdated_queries: &self.outdated,
+            held: &self.held,
+            outdated: &self.outdated,
         })
     }
 
@@ -204,6 +218,9 @@ pub(super) fn render(plan: &Plan) -> String {
     for due in &plan.windows {
         let (at, reason) = (name(due.window.start()), due.reason.as_str());
         write!(text, "compute {at} {reason}, rows {}", due.rows).unwrap();
+        if due.margin > 0 {
+            write!(text, "+{}", due.margin).unwrap();
+        }
         if due.late_files > 0 {
             write!(text, ", late {} of {}", due.late_rows, due.late_files).unwrap();
         }
@@ -214,6 +231,9 @@ pub(super) fn render(plan: &Plan) -> String {
     }
     for (due, error) in &plan.refused {
         writeln!(text, "refuse {} {}", name(due.window.start()), error.code()).unwrap();
+    }
+    for due in &plan.held {
+        writeln!(text, "hold {}", name(due.window.start())).unwrap();
     }
     for window in &plan.open {
         writeln!(text, "open {}", name(window.start())).unwrap();
@@ -255,7 +275,8 @@ pub(super) fn record(name: &str, rows: &[(i64, u64)]) -> FileRecord {
         rows: total,
         bytes_in_memory: 1000 * total,
         event_range: rows.first().map(middle).zip(rows.last().map(middle)),
-        windows: rows.iter().map(|(n, rows)| (hour(*n), *rows)).collect(),
+        cells: rows.iter().map(|(n, rows)| (hour(*n), *rows)).collect(),
+        delays: Delays::default(),
         null_time: 0,
         future: 0,
         expired: Vec::new(),
@@ -275,6 +296,7 @@ fn spec() -> PipelineSpec {
         grid: WindowGrid::new(WindowSize::Minutes(60), chrono_tz::Tz::UTC),
         begin: None,
         sources: vec![source("t")],
+        references: Vec::new(),
         steps: Vec::new(),
         outputs: Vec::new(),
     }
@@ -283,13 +305,19 @@ fn spec() -> PipelineSpec {
 fn source(table: &str) -> SourceSpec {
     SourceSpec {
         table: table.to_owned(),
-        path: "in".into(),
-        label: "in".to_owned(),
-        glob: glob::Pattern::default(),
-        hive_partitioning: false,
-        partition_columns: Vec::new(),
-        event_time: "at".to_owned(),
+        origin: SourceOrigin::Folder(FolderSpec {
+            path: "in".into(),
+            label: "in".to_owned(),
+            glob: glob::Pattern::default(),
+            hive_partitioning: false,
+            partition_columns: Vec::new(),
+            settle: Span::ZERO,
+        }),
+        event_time: Some("at".to_owned()),
         event_timezone: chrono_tz::Tz::UTC,
+        closes: Closes::EventTime,
+        idle_timeout: None,
+        margins: Margins::default(),
         watermark_delay: Span::ZERO,
         max_future: Span::ZERO,
         on_null_time: OnNullTime::Fail,

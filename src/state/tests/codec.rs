@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::log::{Log, encoded};
 use crate::hash::{ContentHash, Sha256};
 use crate::id::{AttemptId, BatchId, Epoch, Generation, RequestId, Revision, Seq};
+use crate::ledger::InputVersion;
 use crate::state::codec::{DecodeError, ENTRY_BYTES_MAX, decode, encode};
 use crate::state::*;
 use crate::time::EventTime;
@@ -144,19 +145,21 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn any_rows()(n in any::<[u64; 11]>()) -> RowCounts {
-        let [input, used, out, quarantined, dropped, duplicate, ..] = n;
+    fn any_rows()(n in any::<[u64; 12]>()) -> RowCounts {
+        let [input, margin, used, out, quarantined, dropped, duplicate, ..] = n;
         let [.., late, expired, null_time, future, before_begin] = n;
         RowCounts {
-            input, used, out, quarantined, dropped, duplicate, late, expired, null_time, future,
-            before_begin,
+            input, margin, used, out, quarantined, dropped, duplicate, late, expired, null_time,
+            future, before_begin,
         }
     }
 }
 
 fn any_reason() -> impl Strategy<Value = Reason> {
-    use Reason::{FailedBefore, InDoubt, InputChanged, LateData, New, Requested};
-    prop::sample::select(vec![New, LateData, InputChanged, Requested, InDoubt, FailedBefore])
+    use Reason::{FailedBefore, InDoubt, InputChanged, LateData, New, Requested, UpstreamChanged};
+    let reasons =
+        vec![New, LateData, InputChanged, UpstreamChanged, Requested, InDoubt, FailedBefore];
+    prop::sample::select(reasons)
 }
 
 prop_compose! {
@@ -245,6 +248,9 @@ fn any_shape() -> impl Strategy<Value = Body> {
                 table,
                 event_time,
                 event_timezone,
+                upstream: None,
+                lookback_micros: 0,
+                lookahead_micros: 1,
             };
             let output = |[name, path]: [String; 2]| ShapeOutput { name, path };
             let sources = sources.into_iter().map(source).collect();
@@ -261,6 +267,25 @@ fn any_query() -> impl Strategy<Value = Body> {
     })
 }
 
+fn any_references() -> impl Strategy<Value = Body> {
+    few((any::<[String; 2]>(), any::<[u64; 2]>())).prop_map(|tables| {
+        let table = |([table, key], [size, mark]): ([String; 2], [u64; 2])| {
+            let sha256 = Some(Sha256::of(key.as_bytes()));
+            let version = InputVersion { size, mark: mark.to_string(), sha256 };
+            ReferenceVersion { table, files: vec![(key, version)] }
+        };
+        Body::References(References { tables: tables.into_iter().map(table).collect() })
+    })
+}
+
+fn any_watermarks() -> impl Strategy<Value = Body> {
+    let by = vec![PromisedBy::Upstream, PromisedBy::Clock, PromisedBy::Idle];
+    few((any::<String>(), any_time(), prop::sample::select(by))).prop_map(|sources| {
+        let source = |(table, at, by)| SourceWatermark { table, at, by };
+        Body::Watermarks(Watermarks { sources: sources.into_iter().map(source).collect() })
+    })
+}
+
 fn any_request() -> impl Strategy<Value = Body> {
     let verb = prop::sample::select(vec![Verb::Backfill, Verb::Reprocess]);
     (verb, any_range(), any::<Option<String>>()).prop_map(|(verb, at, why)| {
@@ -270,10 +295,11 @@ fn any_request() -> impl Strategy<Value = Body> {
 }
 
 fn any_begin() -> impl Strategy<Value = Body> {
-    (any_uuid(), any::<[u64; 2]>(), few(any_begun())).prop_map(
-        |(batch, [generation, query], windows)| {
+    (any_uuid(), any::<[u64; 2]>(), any::<Option<u64>>(), few(any_begun())).prop_map(
+        |(batch, [generation, query], references, windows)| {
             let (generation, query) = (Generation(generation), Seq(query));
-            Body::Begin(Begin { batch: BatchId(batch), generation, query, windows })
+            let references = references.map(Seq);
+            Body::Begin(Begin { batch: BatchId(batch), generation, query, references, windows })
         },
     )
 }
@@ -293,6 +319,8 @@ fn any_body() -> impl Strategy<Value = Body> {
         Just(Body::Release),
         any_shape(),
         any_query(),
+        any_references(),
+        any_watermarks(),
         any_inputs().prop_map(Body::Inputs),
         any_request(),
         (any::<u64>(), any::<bool>())

@@ -7,6 +7,8 @@ use std::path::Path;
 use super::log::{
     Log, claim, commit, encoded, failed, hour, hours, late, request, skip, watermark,
 };
+use crate::hash::Sha256;
+use crate::ledger::InputVersion;
 use crate::state::codec::{self, KINDS};
 use crate::state::*;
 
@@ -20,6 +22,9 @@ fn golden() -> Log {
             table: "orders".to_owned(),
             event_time: "event_ts".to_owned(),
             event_timezone: "UTC".to_owned(),
+            upstream: None,
+            lookback_micros: 3_600_000_000,
+            lookahead_micros: 0,
         }],
         outputs: vec![ShapeOutput {
             name: "hourly".to_owned(),
@@ -32,6 +37,24 @@ fn golden() -> Log {
             sql: "SELECT count(*) AS n\nFROM orders -- „all“".to_owned(),
         }],
     };
+    let shops = InputVersion {
+        size: 700,
+        mark: "1700000000000000000".to_owned(),
+        sha256: Some(Sha256::of(b"shops")),
+    };
+    let references = References {
+        tables: vec![ReferenceVersion {
+            table: "shops".to_owned(),
+            files: vec![("shops.parquet".to_owned(), shops)],
+        }],
+    };
+    let watermarks = Watermarks {
+        sources: vec![SourceWatermark {
+            table: "orders".to_owned(),
+            at: hour(12),
+            by: PromisedBy::Idle,
+        }],
+    };
     let refused = RowCounts { null_time: 2, future: 1, ..RowCounts::default() };
     let last_event_at = vec![("orders".to_owned(), hour(11))];
 
@@ -39,7 +62,9 @@ fn golden() -> Log {
     log.add(claim());
     log.add(Body::Shape(shape));
     log.add(Body::Query(query));
+    log.add(Body::References(references));
     log.add(Body::Inputs(Inputs { last_event_at, refused, ..log.inputs(Vec::new()) }));
+    log.add(Body::Watermarks(watermarks));
     let begin = log.begin(1, &[9, 10]);
     let mut end = commit(&begin);
     end.windows.truncate(1);

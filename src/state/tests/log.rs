@@ -227,6 +227,7 @@ impl Log {
             batch: batch_id(batch),
             generation: self.state.generation,
             query: self.state.query().map_or(Seq(0), |(seq, _)| seq),
+            references: None,
             windows: windows.iter().map(window).collect(),
         }
     }

@@ -137,6 +137,8 @@ fn why(group: &[DueWindow], reason: Reason) -> String {
         Reason::InputChanged => format!("{} replaced", counted(files, "file")),
         Reason::InputRemoved if group.len() > 1 => "input removed".to_owned(),
         Reason::InputRemoved => format!("{} removed", counted(files, "file")),
+        Reason::UpstreamChanged if group.len() > 1 => "upstream changed".to_owned(),
+        Reason::UpstreamChanged => format!("{} changed upstream", counted(files, "window")),
         Reason::QueryChanged => "query changed".to_owned(),
         Reason::Requested => "requested".to_owned(),
         Reason::InDoubt => "begun, not committed".to_owned(),

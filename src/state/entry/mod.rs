@@ -4,13 +4,22 @@
 //! Unknown fields are ignored, so that a newer version may add them; what an older version must not
 //! ignore is named in `rf` (to read) or `wf` (to write).
 
+mod inputs;
+mod window;
+
+pub use inputs::{
+    Inputs, LateKind, LateWindow, PromisedBy, ReferenceVersion, References, SegmentRef,
+    SourceWatermark, Watermarks,
+};
+pub use window::{
+    BatchOutput, BatchWindow, Begin, Commit, CommittedOutput, CommittedWindow, Failed,
+    FailedWindow, InputsDigest, Reason, WatermarkMove,
+};
+
 use serde::{Deserialize, Serialize};
 
-use super::rows::RowCounts;
-use crate::hash::{ContentHash, Sha256};
-use crate::id::{
-    AttemptId, BatchId, Epoch, Generation, PipelineName, RequestId, Revision, RunId, Seq, StoreId,
-};
+use crate::hash::Sha256;
+use crate::id::{AttemptId, BatchId, Epoch, PipelineName, RequestId, RunId, Seq, StoreId};
 use crate::time::{EventTime, ProcessingTime};
 
 /// The newest format this program reads, and the one it writes.
@@ -82,8 +91,12 @@ pub enum Body {
     Shape(Shape),
     /// The query that later batches are computed with.
     Query(Query),
+    /// The reference tables that later batches are computed with.
+    References(References),
     /// File versions enter the ledger.
     Inputs(Inputs),
+    /// Sources promise to be complete, by something else than the events they brought.
+    Watermarks(Watermarks),
     /// An operator asks for work.
     Request(Request),
     /// A request is done or withdrawn.
@@ -120,7 +133,9 @@ impl Body {
             Self::Release => "release",
             Self::Shape(_) => "shape",
             Self::Query(_) => "query",
+            Self::References(_) => "references",
             Self::Inputs(_) => "inputs",
+            Self::Watermarks(_) => "watermarks",
             Self::Request(_) => "request",
             Self::RequestDone { .. } => "request_done",
             Self::Begin(_) => "begin",
@@ -173,6 +188,20 @@ pub struct ShapeSource {
     pub event_time: String,
     /// The zone of naive times.
     pub event_timezone: String,
+    /// The pipeline and output it reads, `orders.hourly`; `None` if it reads files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+    /// How far before its windows the queries see it, in microseconds: cells depend on it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lookback_micros: i64,
+    /// How far after its windows the queries see it, in microseconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lookahead_micros: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(micros: &i64) -> bool {
+    *micros == 0
 }
 
 /// Where one output lies.
@@ -198,61 +227,6 @@ pub struct QueryStep {
     pub name: String,
     /// Its SQL as written.
     pub sql: String,
-}
-
-/// File versions that enter the ledger, by reference to immutable segments.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Inputs {
-    /// The generation this admission makes.
-    pub generation: Generation,
-    /// Where the records are.
-    pub segment: SegmentRef,
-    /// Per table: the highest usable event time among the new versions.
-    pub last_event_at: Vec<(String, EventTime)>,
-    /// Rows of the new versions that no window holds.
-    pub refused: RowCounts,
-    /// Committed windows that these versions touch. Decided here, once.
-    pub late: Vec<LateWindow>,
-}
-
-/// A stored, immutable list of file records.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SegmentRef {
-    /// Its key in the state prefix.
-    pub key: String,
-    /// Its size in bytes.
-    pub len: u64,
-    /// The hash of its bytes.
-    pub sha256: Sha256,
-    /// How many records it holds.
-    pub files: u64,
-}
-
-/// A committed window that an admission touches.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LateWindow {
-    /// Its start.
-    pub start: EventTime,
-    /// Its end.
-    pub end: EventTime,
-    /// What happened to it.
-    pub why: LateKind,
-    /// By how many rows it grew.
-    pub rows: u64,
-    /// Files that brought them, or that changed.
-    pub files: u64,
-}
-
-/// How the inputs of a committed window changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LateKind {
-    /// A new file holds rows of it.
-    LateData,
-    /// A file that held rows of it, or holds some now, was replaced.
-    InputChanged,
-    /// A file that held rows of it is gone.
-    InputRemoved,
 }
 
 /// What an operator asks for.
@@ -293,155 +267,6 @@ impl Verb {
     }
 }
 
-/// Windows whose objects may change from here on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Begin {
-    /// Names the batch.
-    pub batch: BatchId,
-    /// The generation its inputs were planned from.
-    pub generation: Generation,
-    /// The entry of the query it is computed with.
-    pub query: Seq,
-    /// The windows, ascending.
-    pub windows: Vec<BatchWindow>,
-}
-
-/// One window of a begun batch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BatchWindow {
-    /// Its start.
-    pub start: EventTime,
-    /// Its end.
-    pub end: EventTime,
-    /// The revision this attempt would become.
-    pub rev: Revision,
-    /// Why it is computed.
-    pub reason: Reason,
-    /// The objects it may change.
-    pub outputs: Vec<BatchOutput>,
-}
-
-/// One object a begun batch may change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BatchOutput {
-    /// The output's name.
-    pub name: String,
-    /// The object's key under the storage root.
-    pub path: String,
-    /// What it held by the log; `None` if nothing was committed there.
-    pub before: Option<Sha256>,
-    /// Names this attempt, in the object's footer too.
-    pub att: AttemptId,
-}
-
-/// Why a window is computed. It travels from the plan into the log and every view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// Closed and never committed.
-    New,
-    /// A file that arrived after its commit holds rows of it.
-    LateData,
-    /// An input was replaced.
-    InputChanged,
-    /// An input is gone.
-    InputRemoved,
-    /// It was computed with another query.
-    QueryChanged,
-    /// An operator asked for it.
-    Requested,
-    /// It was begun and not committed.
-    InDoubt,
-    /// Its last computation failed.
-    FailedBefore,
-}
-
-impl Reason {
-    /// The word for it in JSON and on the screen.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::LateData => "late_data",
-            Self::InputChanged => "input_changed",
-            Self::InputRemoved => "input_removed",
-            Self::QueryChanged => "query_changed",
-            Self::Requested => "requested",
-            Self::InDoubt => "in_doubt",
-            Self::FailedBefore => "failed_before",
-        }
-    }
-}
-
-/// The end of a batch: what was published, what failed, and how far that carries.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Commit {
-    /// Which batch.
-    pub batch: BatchId,
-    /// The windows whose objects are published, ascending.
-    pub windows: Vec<CommittedWindow>,
-    /// Stretches of windows without a row of input.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub empty: Vec<TimeRange>,
-    /// Windows of the batch that failed; their objects were not touched.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub failed: Vec<FailedWindow>,
-    /// How the watermark moves; `None` if it stays.
-    pub watermark: Option<WatermarkMove>,
-}
-
-/// A committed window.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CommittedWindow {
-    /// Its start.
-    pub start: EventTime,
-    /// Its end.
-    pub end: EventTime,
-    /// How often it was published, this time included.
-    pub rev: Revision,
-    /// Why it was computed.
-    pub reason: Reason,
-    /// What it was computed from.
-    pub inputs: InputsDigest,
-    /// What became of its rows.
-    pub rows: RowCounts,
-    /// Its objects.
-    pub outputs: Vec<CommittedOutput>,
-    /// Whether its rows are those published before: the objects were not touched, the revision is
-    /// still that one.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub unchanged: bool,
-}
-
-/// The inputs of a window in one line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InputsDigest {
-    /// How many files.
-    pub files: u64,
-    /// The hash over the sorted (table, key, version, rows) of each.
-    pub sha256: Sha256,
-}
-
-/// A published object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CommittedOutput {
-    /// The output's name.
-    pub name: String,
-    /// The object's key under the storage root.
-    pub path: String,
-    /// Its size in bytes.
-    pub bytes: u64,
-    /// The hash of its bytes.
-    pub sha256: Sha256,
-    /// Its rows.
-    pub rows: u64,
-    /// The attempt that wrote it.
-    pub att: AttemptId,
-    /// The hash of its rows, where one could be made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content: Option<ContentHash>,
-}
-
 /// The event times `start <= t < end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimeRange {
@@ -449,38 +274,6 @@ pub struct TimeRange {
     pub start: EventTime,
     /// The first instant after it.
     pub end: EventTime,
-}
-
-/// A window that could not be computed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FailedWindow {
-    /// Its start.
-    pub start: EventTime,
-    /// Its end.
-    pub end: EventTime,
-    /// The code of the error, e.g. `HW3001`.
-    pub code: String,
-    /// The sentence of the error.
-    pub message: String,
-}
-
-/// How the watermark moves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WatermarkMove {
-    /// Where it stood; at the first move, where the row of windows begins.
-    pub from: EventTime,
-    /// Where it stands.
-    pub to: EventTime,
-}
-
-/// Windows that could not be computed, outside of a commit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failed {
-    /// The batch this ends; `None` if they were refused before one was begun.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub batch: Option<BatchId>,
-    /// The windows.
-    pub windows: Vec<FailedWindow>,
 }
 
 /// Windows committed without being computed, because an operator said so.

@@ -4,11 +4,18 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use chrono_tz::Tz;
+mod reference;
+mod source;
+
+pub use reference::{OnReferenceChange, ReferenceSpec};
+pub use source::{
+    Closes, FolderSpec, OnExpired, OnNullTime, OnRemoved, PartitionType, SourceOrigin, SourceSpec,
+    UpstreamSpec,
+};
 
 use crate::id::PipelineName;
 use crate::time::{EventTime, Span};
-use crate::window::{PathTemplate, WindowGrid};
+use crate::window::{Margins, PathTemplate, WindowGrid};
 
 /// Everything one `config.toml` says.
 #[derive(Clone, Debug)]
@@ -23,7 +30,7 @@ pub struct ProjectSpec {
     pub engine: EngineSpec,
     /// How long a command waits for another run of the same pipeline.
     pub lease_wait: Span,
-    /// The pipelines in the order of the file.
+    /// The pipelines, each after those it reads from, otherwise in the order of the file.
     pub pipelines: Vec<PipelineSpec>,
 }
 
@@ -63,6 +70,8 @@ pub struct PipelineSpec {
     pub begin: Option<EventTime>,
     /// The event sources; never empty.
     pub sources: Vec<SourceSpec>,
+    /// Tables without event time.
+    pub references: Vec<ReferenceSpec>,
     /// The queries in order: each sees the sources and the steps before it by name.
     pub steps: Vec<StepSpec>,
     /// What is published, each from one step; never empty.
@@ -76,79 +85,6 @@ pub enum OnQueryChange {
     Report,
     /// They are due.
     Reprocess,
-}
-
-/// A folder of Parquet with an event time in each row.
-#[derive(Clone, Debug)]
-pub struct SourceSpec {
-    /// The table's name in SQL.
-    pub table: String,
-    /// The folder, absolute.
-    pub path: PathBuf,
-    /// The folder as the configuration names it, for messages.
-    pub label: String,
-    /// Which files below the folder belong to it, matched on the key relative to `path`.
-    pub glob: glob::Pattern,
-    /// Whether `key=value` folders become columns.
-    pub hive_partitioning: bool,
-    /// Declared types of partition columns; others are inferred.
-    pub partition_columns: Vec<(String, PartitionType)>,
-    /// The column that holds the event time.
-    pub event_time: String,
-    /// How naive timestamps are read.
-    pub event_timezone: Tz,
-    /// How far behind the newest event the watermark stays.
-    pub watermark_delay: Span,
-    /// How far past its file's arrival an event time may lie.
-    pub max_future: Span,
-    /// What becomes of rows without a usable time.
-    pub on_null_time: OnNullTime,
-    /// How long after its window closed a row is still taken in, in event time; `None`: for ever.
-    pub allowed_lateness: Option<Span>,
-    /// What becomes of rows later than that.
-    pub on_expired: OnExpired,
-    /// What a vanished input means.
-    pub on_removed: OnRemoved,
-    /// The most windows one file may have rows in.
-    pub max_windows_per_file: usize,
-}
-
-/// What becomes of rows whose event time is null, unreadable or absurd.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnNullTime {
-    /// The file is refused: nothing new closes until it is mended.
-    Fail,
-    /// The rows are counted and left out.
-    Drop,
-}
-
-/// What becomes of rows later than the allowed lateness.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnExpired {
-    /// The run is refused before it writes anything.
-    Fail,
-    /// The rows are counted and left out.
-    Drop,
-}
-
-/// What it means that an admitted file is not listed any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnRemoved {
-    /// Nothing: raw files may be expired by retention, and what was computed from them stands.
-    Keep,
-    /// That its rows are no more: the windows it had rows of are computed without them.
-    Recompute,
-}
-
-/// The type of a column that comes from a folder's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PartitionType {
-    /// A calendar date, `2026-01-31`.
-    Date,
-    /// A whole number.
-    Int,
-    /// Text.
-    String,
 }
 
 /// One query.
@@ -205,5 +141,11 @@ impl PipelineSpec {
     #[must_use]
     pub fn source(&self, table: &str) -> Option<&SourceSpec> {
         self.sources.iter().find(|source| source.table == table)
+    }
+
+    /// How far beyond its windows the queries see `table`.
+    #[must_use]
+    pub fn margins(&self, table: &str) -> Margins {
+        self.source(table).map(|source| source.margins).unwrap_or_default()
     }
 }

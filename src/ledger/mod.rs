@@ -3,8 +3,11 @@
 //!
 //! It never reads a file; `source` makes the records, `log` stores them.
 
+mod delays;
+
 use std::collections::BTreeMap;
 
+pub use delays::Delays;
 use serde::{Deserialize, Serialize};
 
 use crate::hash::Sha256;
@@ -43,9 +46,13 @@ pub struct FileRecord {
     pub bytes_in_memory: u64,
     /// First and last usable event time; `None` if no row has one.
     pub event_range: Option<(EventTime, EventTime)>,
-    /// Rows per window, by the window's start, ascending; windows without a row do not appear.
-    pub windows: Vec<(EventTime, u64)>,
-    /// Rows that came too late for their window, by the window's start; they are not in `windows`.
+    /// Rows per cell (see [`crate::window::Margins`]), by the cell's start, ascending; cells
+    /// without a row do not appear.
+    pub cells: Vec<(EventTime, u64)>,
+    /// How long after their events its rows arrived; empty where nobody knows.
+    #[serde(default, skip_serializing_if = "Delays::is_empty")]
+    pub delays: Delays,
+    /// Rows that came too late for their window, by the cell's start; they are not in `cells`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expired: Vec<(EventTime, u64)>,
     /// Rows whose event time is null or outside the range a row may carry.
@@ -83,7 +90,8 @@ impl FileRecord {
             rows: 0,
             bytes_in_memory: 0,
             event_range: None,
-            windows: Vec::new(),
+            cells: Vec::new(),
+            delays: Delays::default(),
             expired: Vec::new(),
             null_time: 0,
             future: 0,
@@ -93,13 +101,12 @@ impl FileRecord {
         }
     }
 
-    /// Rows this file holds of the window that starts at `start`.
+    /// Rows in the cells that start from `start` to `end`, exclusive.
     #[must_use]
-    pub fn rows_of(&self, start: EventTime) -> u64 {
-        match self.windows.binary_search_by_key(&start, |(at, _)| *at) {
-            Ok(place) => self.windows[place].1,
-            Err(_) => 0,
-        }
+    pub fn rows_between(&self, start: EventTime, end: EventTime) -> u64 {
+        let first = self.cells.partition_point(|(at, _)| *at < start);
+        let cells = self.cells.iter().skip(first).take_while(|(at, _)| *at < end);
+        cells.fold(0, |sum, (_, rows)| sum.saturating_add(*rows))
     }
 }
 
@@ -121,46 +128,56 @@ pub struct Admitted {
     pub generation: Generation,
 }
 
-/// All current versions, by file, with an index from windows to files.
+/// Place of a file in the ledger, and rows of it.
+type Share = (usize, u64);
+
+/// All current versions, by file, with an index from cells to files.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     places: BTreeMap<FileId, usize>,
     /// One per file that was ever admitted; a new version takes the place of the old one.
     files: Vec<Admitted>,
-    /// Window start -> places of the files with a row in it, and how many; in no order.
-    windows: BTreeMap<EventTime, Vec<(usize, u64)>>,
+    /// Table, then start of a cell -> the files with a row in it, and how many; in no order.
+    cells: BTreeMap<String, BTreeMap<EventTime, Vec<Share>>>,
 }
 
 impl Ledger {
     /// Takes in `record`; an earlier version of the same file is replaced and returned.
     pub fn admit(&mut self, record: FileRecord, generation: Generation) -> Option<FileRecord> {
         let id = FileId { table: record.table.clone(), key: record.key.clone() };
-        let windows = record.windows.clone();
-        let admitted = Admitted { record, generation };
-        let known = self.places.get(&id).copied();
-        let (place, before) = if let Some(place) = known {
-            self.forget_windows_of(place);
-            let known = self.files.get_mut(place);
-            (place, known.map(|known| std::mem::replace(known, admitted).record))
-        } else {
-            let place = self.files.len();
-            self.files.push(admitted);
-            self.places.insert(id, place);
-            (place, None)
-        };
-        for (start, rows) in windows {
-            self.windows.entry(start).or_default().push((place, rows));
+        if let Some(place) = self.places.get(&id).copied() {
+            self.forget_cells_of(place);
+            self.index(place, &record);
+            let admitted = Admitted { record, generation };
+            let known = self.files.get_mut(place)?;
+            return Some(std::mem::replace(known, admitted).record);
         }
-        before
+        let place = self.files.len();
+        self.index(place, &record);
+        self.files.push(Admitted { record, generation });
+        self.places.insert(id, place);
+        None
+    }
+
+    fn index(&mut self, place: usize, record: &FileRecord) {
+        if record.cells.is_empty() {
+            return;
+        }
+        let cells = self.cells.entry(record.table.clone()).or_default();
+        for (start, rows) in &record.cells {
+            cells.entry(*start).or_default().push((place, *rows));
+        }
     }
 
     /// Takes the file at `place` out of the index.
-    fn forget_windows_of(&mut self, place: usize) {
-        for (start, _) in self.files.get(place).iter().flat_map(|file| &file.record.windows) {
-            if let Some(files) = self.windows.get_mut(start) {
+    fn forget_cells_of(&mut self, place: usize) {
+        let Some(Admitted { record, .. }) = self.files.get(place) else { return };
+        let Some(cells) = self.cells.get_mut(&record.table) else { return };
+        for (start, _) in &record.cells {
+            if let Some(files) = cells.get_mut(start) {
                 files.retain(|(other, _)| *other != place);
                 if files.is_empty() {
-                    self.windows.remove(start);
+                    cells.remove(start);
                 }
             }
         }
@@ -177,38 +194,57 @@ impl Ledger {
         self.places.iter().filter_map(|(id, place)| Some((id, self.files.get(*place)?)))
     }
 
-    /// The files with a row in the window that starts at `start`, and how many, in key order.
-    #[must_use]
-    pub fn inputs_of(&self, start: EventTime) -> Vec<(&FileRecord, u64)> {
-        let found = self.windows.get(&start).into_iter().flatten();
-        let mut inputs: Vec<_> = found
-            .filter_map(|(place, rows)| Some((&self.files.get(*place)?.record, *rows)))
-            .collect();
-        inputs.sort_by(|(a, _), (b, _)| (&a.table, &a.key).cmp(&(&b.table, &b.key)));
-        inputs
+    /// The files of `table` in key order.
+    pub fn files_of(&self, table: &str) -> impl Iterator<Item = (&FileId, &Admitted)> {
+        let first = FileId { table: table.to_owned(), key: String::new() };
+        let places = self.places.range(first..);
+        let places = places.take_while(move |(id, _)| id.table == table);
+        places.filter_map(|(id, place)| Some((id, self.files.get(*place)?)))
     }
 
-    /// Rows of the window that starts at `start`.
+    /// The files of `table` with a row in the cells that start from `start` to `end`, exclusive, in
+    /// key order, and how many rows each.
     #[must_use]
-    pub fn rows_of(&self, start: EventTime) -> u64 {
-        let files = self.windows.get(&start).into_iter().flatten();
-        files.fold(0, |sum, (_, rows)| sum.saturating_add(*rows))
-    }
-
-    /// Starts of the windows with a row, from `start` to `end`, exclusive.
-    pub fn windows_with_rows(
+    pub fn files_between(
         &self,
+        table: &str,
         start: EventTime,
         end: EventTime,
-    ) -> impl Iterator<Item = EventTime> {
-        let range = (start < end).then(|| self.windows.range(start..end));
-        range.into_iter().flatten().map(|(start, _)| *start)
+    ) -> BTreeMap<&str, (&FileRecord, u64)> {
+        let mut files = BTreeMap::new();
+        for (place, rows) in self.cells_between(table, start, end).flat_map(|(_, shares)| shares) {
+            let Some(Admitted { record, .. }) = self.files.get(*place) else { continue };
+            let (_, sum) = files.entry(record.key.as_str()).or_insert((record, 0_u64));
+            *sum = sum.saturating_add(*rows);
+        }
+        files
     }
 
-    /// The start of the first window with a row.
+    /// Rows of `table` in the cells that start from `start` to `end`, exclusive.
     #[must_use]
-    pub fn first_window(&self) -> Option<EventTime> {
-        self.windows.keys().next().copied()
+    pub fn rows_between(&self, table: &str, start: EventTime, end: EventTime) -> u64 {
+        let shares = self.cells_between(table, start, end).flat_map(|(_, shares)| shares);
+        shares.fold(0, |sum, (_, rows)| sum.saturating_add(*rows))
+    }
+
+    /// The start of the first cell of `table` with a row that starts from `start` to `end`,
+    /// exclusive.
+    #[must_use]
+    pub fn first_cell(&self, table: &str, start: EventTime, end: EventTime) -> Option<EventTime> {
+        self.cells_between(table, start, end).next().map(|(cell, _)| cell)
+    }
+
+    fn cells_between(
+        &self,
+        table: &str,
+        start: EventTime,
+        end: EventTime,
+    ) -> impl Iterator<Item = (EventTime, &Vec<Share>)> {
+        let cells = self.cells.get(table).filter(|_| start < end);
+        cells
+            .into_iter()
+            .flat_map(move |cells| cells.range(start..end))
+            .map(|(at, in_it)| (*at, in_it))
     }
 }
 
@@ -216,16 +252,17 @@ impl Ledger {
 mod tests {
     use super::*;
 
-    fn record(key: &str, size: u64, windows: &[(i64, u64)]) -> FileRecord {
+    fn record(key: &str, size: u64, cells: &[(i64, u64)]) -> FileRecord {
         FileRecord {
             table: "t".into(),
             key: key.into(),
             version: InputVersion { size, mark: "m".into(), sha256: None },
             arrived_at: ProcessingTime::from_micros(0),
-            rows: windows.iter().map(|(_, rows)| rows).sum(),
+            rows: cells.iter().map(|(_, rows)| rows).sum(),
             bytes_in_memory: 0,
             event_range: None,
-            windows: windows.iter().map(|(at, n)| (EventTime::from_micros(*at), *n)).collect(),
+            cells: cells.iter().map(|(at, n)| (EventTime::from_micros(*at), *n)).collect(),
+            delays: Delays::default(),
             expired: Vec::new(),
             null_time: 0,
             future: 0,
@@ -240,15 +277,25 @@ mod tests {
         let hour = EventTime::from_micros;
         assert_eq!(ledger.admit(record("a", 1, &[(0, 5), (10, 1)]), Generation(1)), None);
         ledger.admit(record("b", 1, &[(10, 2)]), Generation(1));
-        assert_eq!(ledger.rows_of(hour(10)), 3);
+        let rows = |ledger: &Ledger, at: i64| ledger.rows_between("t", hour(at), hour(at + 1));
+        assert_eq!(rows(&ledger, 10), 3);
 
         let before = ledger.admit(record("a", 2, &[(10, 7), (20, 1)]), Generation(2));
         assert_eq!(before.map(|record| record.version.size), Some(1));
-        assert_eq!(ledger.rows_of(hour(0)), 0);
-        assert_eq!(ledger.rows_of(hour(10)), 9);
-        let with_rows: Vec<_> = ledger.windows_with_rows(hour(-5), hour(20)).collect();
-        assert_eq!(with_rows, [hour(10)]);
-        assert_eq!(ledger.first_window(), Some(hour(10)));
+        assert_eq!((rows(&ledger, 0), rows(&ledger, 10)), (0, 9));
+        assert_eq!(ledger.rows_between("t", hour(-5), hour(21)), 10);
+        assert_eq!(ledger.rows_between("u", hour(-5), hour(21)), 0);
+        assert_eq!(ledger.first_cell("t", hour(-5), hour(20)), Some(hour(10)));
+        assert_eq!(ledger.first_cell("t", hour(11), hour(20)), None);
+        let files = ledger.files_between("t", hour(0), hour(30));
+        let files: Vec<_> = files.into_iter().map(|(key, (_, rows))| (key, rows)).collect();
+        assert_eq!(files, [("a", 8), ("b", 2)]);
+        assert_eq!(
+            ledger
+                .file(&FileId { table: "t".into(), key: "a".into() })
+                .map(|a| a.record.rows_between(hour(0), hour(20))),
+            Some(7)
+        );
         assert_eq!(ledger.files().count(), 2);
     }
 

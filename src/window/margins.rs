@@ -1,0 +1,78 @@
+//! What a window shows of a source beyond its own rows, and the cells that this cuts the time line
+//! into.
+//!
+//! The query of a window `[start, end)` sees the rows of `[start - lookback, end + lookahead)`.
+//! Rows are counted by *cell*: the pieces of the time line between any two neighbours among all
+//! starts of windows and all edges of what windows see. Each window sees whole cells only, so that the counts
+//! say exactly which windows a row belongs to. Without margins, cells are windows.
+
+use super::{Window, WindowGrid};
+use crate::time::{EventTime, Span};
+
+/// How far beyond a window its query sees a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Margins {
+    /// Before the window's start.
+    pub lookback: Span,
+    /// After the window's end; the window closes only once the source has come that far.
+    pub lookahead: Span,
+}
+
+impl Margins {
+    /// Whether a window sees its own rows only.
+    #[must_use]
+    pub fn is_none(self) -> bool {
+        self.lookback == Span::ZERO && self.lookahead == Span::ZERO
+    }
+
+    /// What the query of `window` sees.
+    #[must_use]
+    pub fn seen_from(self, window: Window) -> Window {
+        let start = window.start().minus(self.lookback).unwrap_or(EventTime::FIRST);
+        let end = window.end().plus(self.lookahead).unwrap_or(EventTime::END);
+        Window::new(start.max(EventTime::FIRST).min(window.start()), end).unwrap_or(window)
+    }
+
+    /// The cell that `at` lies in; `None` if no row may carry that time.
+    #[must_use]
+    pub fn cell_at(self, grid: &WindowGrid, at: EventTime) -> Option<Window> {
+        let home = grid.window_at(at)?;
+        if self.is_none() {
+            return Some(home);
+        }
+        let mut cell = (home.start(), home.end());
+        let mut cut = |start: Option<EventTime>, end: Option<EventTime>| {
+            cell.0 = start.map_or(cell.0, |start| start.max(cell.0));
+            cell.1 = end.map_or(cell.1, |end| end.min(cell.1));
+        };
+        // Where windows begin to see: their starts, moved back.
+        if let Some(window) = at.plus(self.lookback).and_then(|at| grid.window_at(at)) {
+            cut(window.start().minus(self.lookback), window.end().minus(self.lookback));
+        }
+        // Where windows see no more: their ends, which are starts too, moved ahead.
+        if let Some(window) = at.minus(self.lookahead).and_then(|at| grid.window_at(at)) {
+            cut(window.start().plus(self.lookahead), window.end().plus(self.lookahead));
+        }
+        Window::new(cell.0, cell.1)
+    }
+
+    /// The start of the first window that sees the cell which starts at `cell`.
+    #[must_use]
+    pub fn first_seeing(self, grid: &WindowGrid, cell: EventTime) -> Option<EventTime> {
+        let at = cell.minus(self.lookahead).unwrap_or(EventTime::FIRST).max(EventTime::FIRST);
+        grid.window_at(at).map(Window::start)
+    }
+
+    /// The windows that see the cell which starts at `cell`, ascending.
+    pub fn seeing(self, grid: &WindowGrid, cell: EventTime) -> impl Iterator<Item = Window> {
+        let at = cell.minus(self.lookahead).unwrap_or(EventTime::FIRST).max(EventTime::FIRST);
+        let last = cell.plus(self.lookback).unwrap_or(EventTime::END);
+        let mut next = grid.window_at(at);
+        std::iter::from_fn(move || {
+            let window = next.filter(|window| window.start() <= last)?;
+            next =
+                Some(window.end()).filter(|end| *end <= last).and_then(|end| grid.window_at(end));
+            Some(window)
+        })
+    }
+}
