@@ -109,7 +109,7 @@ pub(super) enum Command {
     /// Compute every closed window that is new or has new input
     Run(RunArgs),
     /// Compute windows that were never computed, between two times
-    Backfill(RangeArgs),
+    Backfill(BackfillArgs),
     /// Compute windows again although they are done, and replace their output
     Reprocess(ReprocessArgs),
     /// Watermark, lag, open, pending, stale and failed windows of each pipeline
@@ -165,9 +165,9 @@ pub(super) struct Writing {
     pub(super) yes: bool,
 }
 
-/// Arguments of `backfill` and `reprocess`.
+/// Arguments of `backfill`.
 #[derive(Debug, Args)]
-pub(super) struct RangeArgs {
+pub(super) struct BackfillArgs {
     /// The pipeline
     pub(super) pipeline: String,
     #[command(flatten)]
@@ -182,11 +182,22 @@ pub(super) struct RangeArgs {
 /// Arguments of `reprocess`.
 #[derive(Debug, Args)]
 pub(super) struct ReprocessArgs {
-    #[command(flatten)]
-    pub(super) asked: RangeArgs,
-    /// Only windows that were computed with another query than today's
+    /// The pipeline
+    pub(super) pipeline: String,
+    /// First window start, INCLUSIVE: RFC 3339, or a date or date-hour in the pipeline's zone
+    #[arg(long, value_name = "TIME", required_unless_present = "outdated")]
+    pub(super) from: Option<String>,
+    /// End, EXCLUSIVE: windows that start before it
+    #[arg(long, value_name = "TIME", required_unless_present = "outdated")]
+    pub(super) to: Option<String>,
+    /// Only windows that were computed with another query, or other reference tables, than today's
     #[arg(long)]
     pub(super) outdated: bool,
+    /// Why, for the log
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+    #[command(flatten)]
+    pub(super) writing: Writing,
 }
 
 /// A stretch of event time.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use super::args::{RangeArgs, ReprocessArgs, RunArgs, SkipArgs};
+use super::args::{BackfillArgs, ReprocessArgs, RunArgs, SkipArgs};
 use super::output::Output;
 use super::progress::Progress;
 use super::{Failed, load, of_pipeline, plan};
@@ -12,6 +12,7 @@ use crate::report::PipelineReport;
 use crate::run::{Asked, Project, run_pipeline, skippable};
 use crate::spec::PipelineSpec;
 use crate::state::{Request, TimeRange, Verb};
+use crate::time::EventTime;
 use crate::view::json::{self, RunDoc, SCHEMA};
 use crate::view::text;
 
@@ -28,10 +29,13 @@ pub(super) async fn run(project: &Project, args: &RunArgs, output: &Output) -> R
 
 pub(super) async fn backfill(
     project: &Project,
-    args: &RangeArgs,
+    args: &BackfillArgs,
     output: &Output,
 ) -> Result<u8, Failed> {
-    let (spec, request) = requested(project, args, Verb::Backfill, false)?;
+    let spec = load::one(project, &args.pipeline)?;
+    let TimeRange { start, end } = range(spec, Some(&args.range.from), Some(&args.range.to))?;
+    let why = args.reason.clone();
+    let request = Request { verb: Verb::Backfill, start, end, only_outdated: false, why };
     if args.writing.dry_run {
         return Ok(plan::show(project, &[spec], Some(&request), output).await.1);
     }
@@ -43,8 +47,11 @@ pub(super) async fn reprocess(
     args: &ReprocessArgs,
     output: &Output,
 ) -> Result<u8, Failed> {
-    let ReprocessArgs { asked: args, outdated } = args;
-    let (spec, request) = requested(project, args, Verb::Reprocess, *outdated)?;
+    let spec = load::one(project, &args.pipeline)?;
+    // Only `--outdated` may go without a range.
+    let TimeRange { start, end } = range(spec, args.from.as_ref(), args.to.as_ref())?;
+    let (only_outdated, why) = (args.outdated, args.reason.clone());
+    let request = Request { verb: Verb::Reprocess, start, end, only_outdated, why };
     if args.writing.dry_run {
         return Ok(plan::show(project, &[spec], Some(&request), output).await.1);
     }
@@ -60,7 +67,7 @@ pub(super) async fn skip(
     output: &Output,
 ) -> Result<u8, Failed> {
     let spec = load::one(project, &args.pipeline)?;
-    let range = range(spec, &args.range.from, &args.range.to)?;
+    let range = range(spec, Some(&args.range.from), Some(&args.range.to))?;
     if args.writing.dry_run {
         let foreseen = plan::foresee(project, spec, None).await;
         let windows = foreseen.and_then(|(found, _)| skippable(spec, &found.state, range));
@@ -72,28 +79,21 @@ pub(super) async fn skip(
     Ok(carry_out(project, &[spec], &asked, output).await.0)
 }
 
-fn range(spec: &PipelineSpec, from: &str, to: &str) -> Result<TimeRange, Failed> {
-    let start = load::instant(spec, "--from", from)?;
-    let end = load::instant(spec, "--to", to)?;
-    if start >= end {
-        let text = format!("--from {from} is not before --to {to}");
-        return Err(vec![
-            Error::new(Code::Usage, text).hint("--from is inclusive, --to exclusive"),
-        ]);
+/// The range between two times; all of time where one is not given.
+fn range(
+    spec: &PipelineSpec,
+    from: Option<&String>,
+    to: Option<&String>,
+) -> Result<TimeRange, Failed> {
+    let read = |name, text: Option<&String>| text.map(|text| load::instant(spec, name, text));
+    let start = read("--from", from).transpose()?.unwrap_or(EventTime::FIRST);
+    let end = read("--to", to).transpose()?.unwrap_or(EventTime::END);
+    if start < end {
+        return Ok(TimeRange { start, end });
     }
-    Ok(TimeRange { start, end })
-}
-
-fn requested<'a>(
-    project: &'a Project,
-    args: &RangeArgs,
-    verb: Verb,
-    only_outdated: bool,
-) -> Result<(&'a PipelineSpec, Request), Failed> {
-    let spec = load::one(project, &args.pipeline)?;
-    let TimeRange { start, end } = range(spec, &args.range.from, &args.range.to)?;
-    let why = args.reason.clone();
-    Ok((spec, Request { verb, start, end, only_outdated, why }))
+    let said = |text: Option<&String>, at: EventTime| text.cloned().unwrap_or(at.to_string());
+    let text = format!("--from {} is not before --to {}", said(from, start), said(to, end));
+    Err(vec![Error::new(Code::Usage, text).hint("--from is inclusive, --to exclusive")])
 }
 
 /// Shows what would be replaced and asks.

@@ -3,8 +3,8 @@
 //!
 //! The query of a window `[start, end)` sees the rows of `[start - lookback, end + lookahead)`.
 //! Rows are counted by *cell*: the pieces of the time line between any two neighbours among all
-//! starts of windows and all edges of what windows see. Each window sees whole cells only, so that the counts
-//! say exactly which windows a row belongs to. Without margins, cells are windows.
+//! starts of windows and all edges of what windows see. Each window sees whole cells only, so that
+//! the counts say exactly which windows a row belongs to. Without margins, cells are windows.
 
 use super::{Window, WindowGrid};
 use crate::time::{EventTime, Span};

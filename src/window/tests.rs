@@ -2,6 +2,7 @@
 
 #![expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 
+mod margins;
 mod paths;
 
 use std::collections::{BTreeSet, HashMap, HashSet};

@@ -12,6 +12,7 @@ use std::process::{Child, ChildStderr, Stdio};
 
 use serde_json::json;
 
+use crate::chain;
 use crate::equal::assert_equal;
 use crate::support::{DAY_0, HOUR, Outputs, Project, Row, TINY, code, each, files_below};
 
@@ -139,6 +140,28 @@ const SCENARIOS: &[Scenario] = &[
         points: &["inputs.after:1", "begin.after:1", "publish.after:3", "commit.after:1"],
     },
     Scenario {
+        before: || chain::fed(7, "reprocess"),
+        command: &["run"],
+        mend: |_| {},
+        points: &[
+            "references.before:1",
+            "references.after:1",
+            "watermarks.before:1",
+            "watermarks.after:1",
+            "inputs.after:2",
+            "begin.after:2",
+            "publish.after:16",
+            "commit.before:2",
+            "commit.after:2",
+        ],
+    },
+    Scenario {
+        before: chain_changed,
+        command: &["run"],
+        mend: |_| {},
+        points: &["publish.after:2", "commit.before:1", "inputs.before:2", "publish.after:3"],
+    },
+    Scenario {
         before: fed_more,
         command: &[
             "skip",
@@ -181,6 +204,15 @@ fn fed_many() -> Project {
     let project = Project::new(TINY);
     let rows: Vec<Row> = (0..67).map(|hour| (at(hour), "m", hour)).collect();
     project.feed("a.parquet", &rows);
+    project
+}
+
+/// A chain whose first pipeline has a late row to take in, and a table that changed.
+fn chain_changed() -> Project {
+    let project = chain::fed(7, "reprocess");
+    project.run();
+    project.feed("late.parquet", &[(at(2), "b", 1)]);
+    chain::weigh(&project, 30, 100);
     project
 }
 

@@ -8,7 +8,9 @@
     reason = "a test that panics has failed, as it should"
 )]
 
+mod chain;
 mod cli;
+mod clock;
 mod drift;
 mod equal;
 mod errors;

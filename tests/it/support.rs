@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::util::display::array_value_to_string;
@@ -111,7 +112,15 @@ impl Project {
                 of.path = moved(&of.path);
             }
         }
+        for reference in spec.pipelines.iter_mut().flat_map(|pipeline| &mut pipeline.references) {
+            reference.path = moved(&reference.path);
+        }
         Self { folder, spec }
+    }
+
+    /// What its configuration says.
+    pub(crate) fn spec(&self) -> &ProjectSpec {
+        &self.spec
     }
 
     /// A file or folder of the project.
@@ -333,6 +342,12 @@ pub(crate) fn files_below(folder: impl AsRef<Path>) -> Vec<String> {
     }
     found.sort();
     found
+}
+
+/// Makes the file at `path` look as if it was written at `micros`.
+pub(crate) fn touch(path: &Path, micros: i64) {
+    let at = UNIX_EPOCH + Duration::from_micros(micros.unsigned_abs());
+    File::options().write(true).open(path).unwrap().set_modified(at).unwrap();
 }
 
 /// Gives `path` the modification time of `like`.

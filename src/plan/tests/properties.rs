@@ -117,12 +117,12 @@ proptest! {
         prop_assert!(plan.is_empty(), "{}", render(&plan));
         prop_assert!(state.stale.is_empty() && state.failed.is_empty());
         prop_assert!(state.in_doubt.is_empty());
-        let from = story.spec.begin.or(Sight::new(&story.spec, &story.ledger).first().map(Window::start));
+        let sight = Sight::new(&story.spec, &story.ledger);
+        let from = story.spec.begin.or(sight.first().map(Window::start));
         let closed_until = closed_until(&story.spec, state);
         if state.watermark.is_some() || from < closed_until && from.is_some() {
             prop_assert_eq!(state.watermark, closed_until);
         }
-        let sight = Sight::new(&story.spec, &story.ledger);
         for window in sight.windows_from(hour(0), closed_until.unwrap_or(hour(0))) {
             let start = window.start();
             let is_before_begin = story.spec.begin.is_some_and(|begin| start < begin);

@@ -36,11 +36,14 @@ pub struct PlanPipelineDoc {
     pub windows: Vec<DueDoc>,
     /// Windows that are due and cannot be computed.
     pub refused: Vec<FailedWindow>,
+    /// Windows that are due and wait for an input that is on its way.
+    pub held: Vec<DueDoc>,
     /// Stretches of closed windows without a row.
     pub empty: Vec<TimeRange>,
-    /// Windows with rows that are not closed.
+    /// Windows that see rows and are not closed.
     pub open: Vec<TimeRange>,
-    /// Committed windows that were computed with another query than today's.
+    /// Committed windows that were computed with another query, or other reference tables, than
+    /// today's.
     pub outdated: u64,
     /// Rows later than the allowed lateness.
     pub expired_rows: u64,
@@ -59,14 +62,18 @@ pub struct DueDoc {
     pub local: String,
     /// Why it is due.
     pub reason: Reason,
-    /// Files with rows of it.
+    /// Files with rows that it sees.
     pub files: usize,
     /// Its rows.
     pub rows: u64,
+    /// Rows of its margins.
+    pub margin: u64,
     /// Its share of their bytes.
     pub bytes: u64,
     /// Rows that came since its last commit.
     pub late_rows: u64,
+    /// Files that brought them, or that changed.
+    pub late_files: u64,
     /// The objects it would publish.
     pub outputs: Vec<String>,
 }
@@ -86,8 +93,10 @@ pub fn plan(
         reason: due.reason,
         files: due.inputs.len(),
         rows: due.rows,
+        margin: due.margin,
         bytes: due.bytes,
         late_rows: due.late_rows,
+        late_files: due.late_files,
         outputs: objects(spec, due.window),
     };
     let refused = |(due, why): &(DueWindow, Error)| FailedWindow {
@@ -101,6 +110,7 @@ pub fn plan(
         watermark: state.watermark,
         windows: plan.windows.iter().map(due).collect(),
         refused: plan.refused.iter().map(refused).collect(),
+        held: plan.held.iter().map(due).collect(),
         empty: plan.empty.clone(),
         open: plan.open.iter().map(range).collect(),
         outdated: plan.outdated,

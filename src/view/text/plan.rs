@@ -9,7 +9,7 @@ use super::{
 use crate::plan::{DueWindow, Plan};
 use crate::spec::PipelineSpec;
 use crate::state::{Reason, RowCounts, State};
-use crate::time::ProcessingTime;
+use crate::time::{ProcessingTime, Span};
 use crate::window::Window;
 
 /// More due windows than this are folded.
@@ -31,18 +31,26 @@ pub fn plan(
         text.push('\n');
         text.push_str(&due_table(spec, state, plan, unfold));
         text.push('\n');
-    } else if plan.refused.is_empty() {
+    } else if plan.refused.is_empty() && plan.held.is_empty() {
         text.push_str("  nothing to compute\n");
     }
     for (due, why) in &plan.refused {
         let label = spec.grid.label(due.window);
         let _ = writeln!(text, "  refused   {label}    {} {}", why.code(), why.message());
     }
+    if let (Some(first), Some(last)) = (plan.held.first(), plan.held.last()) {
+        let bounds = |due: &DueWindow| (due.window.start(), due.window.end());
+        let which = labels(spec, bounds(first), bounds(last));
+        let windows = counted(number(plan.held.len()), "window");
+        let _ = writeln!(text, "  waiting   {windows}, {which}: an input is on its way");
+    }
     text.push_str(&not_yet(spec, plan));
     if plan.outdated > 0 {
         let windows = counted(plan.outdated, "window");
-        let _ =
-            writeln!(text, "  outdated  {windows} of another query; `reprocess --outdated` renews");
+        let _ = writeln!(
+            text,
+            "  outdated  {windows} of another query or reference; `reprocess --outdated` renews"
+        );
     }
     if outside.before_begin > 0 {
         let rows = counted(outside.before_begin, "row");
@@ -77,8 +85,12 @@ fn not_yet(spec: &PipelineSpec, plan: &Plan) -> String {
             instant(spec, Some(first.start()))
         ),
     };
-    let closes = instant_after(spec, Some(first.start()), first.end());
-    format!("  not yet   {open} until the watermark reaches {closes}\n")
+    let ahead = spec.sources.iter().map(|source| source.margins.lookahead).max();
+    let ahead = ahead.filter(|ahead| *ahead > Span::ZERO);
+    let closes = ahead.and_then(|ahead| first.end().plus(ahead)).unwrap_or(first.end());
+    let closes = instant_after(spec, Some(first.start()), closes);
+    let whose = if ahead.is_some() { "its sources reach" } else { "the watermark reaches" };
+    format!("  not yet   {open} until {whose} {closes}\n")
 }
 
 fn due_table(spec: &PipelineSpec, state: &State, plan: &Plan, unfold: bool) -> String {

@@ -151,7 +151,8 @@ proptest! {
         zone in any_zone(),
         text in prop::sample::select(&TEMPLATES[..]),
         size in prop::sample::select(&[30_u16, 60, 360, 720][..]),
-        year in 1900..2100,
+        // Earlier windows are compared one by one when they are due.
+        year in 1970..2100,
     ) {
         let grid = WindowGrid::new(WindowSize::Minutes(size), zone);
         if verdict(text, &grid) == "fine" {
