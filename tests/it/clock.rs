@@ -89,7 +89,7 @@ fn a_source_that_falls_silent_lets_its_last_windows_close() {
     assert_eq!(watermark(&report).as_deref(), Some("2026-01-01T02:00:00Z"));
     assert!(!kinds(&project).contains(&"watermarks".into()));
 
-    // Seven hours behind the clock: six of silence, and one of delay. That is long after the events.
+    // Seven hours behind the clock: six of silence, and one of delay, long after the events.
     let report = run_at(&project, arrived_at + 6 * HOUR);
     assert_eq!(report.windows_done, 1, "{report:?}");
     let behind = highwater::time::EventTime::from_micros(arrived_at - HOUR);

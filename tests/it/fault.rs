@@ -9,6 +9,7 @@ use highwater::run::{Asked, run_pipeline};
 use highwater::store::Fault;
 use highwater::time::EventTime;
 
+use crate::chain;
 use crate::equal::assert_equal;
 use crate::support::{
     DAY_0, HOUR, Outputs, Project, TINY, assert_good, block_on, files_below, run_all,
@@ -76,18 +77,19 @@ fn survives(project: &Project, expected: &Outputs, at: u64, way: Way) -> bool {
     fault.calls() >= at
 }
 
-/// Breaks every call of a run of `project` in every way. How many runs were broken.
-fn break_everywhere(project: &Project) -> u64 {
+/// Breaks every call of a run of `project` in these ways. How many runs were broken.
+fn break_everywhere(project: &Project, ways: &[Way]) -> u64 {
     let whole = project.copy();
     whole.run();
     let expected = whole.outputs();
     let (broken, next, failed) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
-    let ends: Vec<AtomicU64> = WAYS.iter().map(|_| AtomicU64::new(u64::MAX)).collect();
+    let ends: Vec<AtomicU64> = ways.iter().map(|_| AtomicU64::new(u64::MAX)).collect();
     let work = || {
         while !failed.load(Ordering::SeqCst) {
             let ticket = next.fetch_add(1, Ordering::SeqCst);
-            let place = usize::try_from(ticket % 4).unwrap();
-            let at = ticket / 4 + 1;
+            let ticket = usize::try_from(ticket).unwrap();
+            let place = ticket % ways.len();
+            let at = u64::try_from(ticket / ways.len() + 1).unwrap();
             if ends.iter().all(|end| end.load(Ordering::SeqCst) <= at) {
                 return;
             }
@@ -95,13 +97,13 @@ fn break_everywhere(project: &Project) -> u64 {
                 continue;
             }
             let survived =
-                std::panic::catch_unwind(|| survives(project, &expected, at, WAYS[place]));
+                std::panic::catch_unwind(|| survives(project, &expected, at, ways[place]));
             match survived {
                 Ok(true) => _ = broken.fetch_add(1, Ordering::SeqCst),
                 Ok(false) => _ = ends[place].fetch_min(at, Ordering::SeqCst),
                 Err(_) => {
                     failed.store(true, Ordering::SeqCst);
-                    panic!("the run whose call {at} was broken {:?} was not mended", WAYS[place]);
+                    panic!("the run whose call {at} was broken {:?} was not mended", ways[place]);
                 }
             }
         }
@@ -112,14 +114,24 @@ fn break_everywhere(project: &Project) -> u64 {
 
 #[test]
 fn a_first_run_broken_at_any_call_is_mended_by_the_next() {
-    let broken = break_everywhere(&fed());
+    let broken = break_everywhere(&fed(), &WAYS);
     assert!(broken > 200, "only {broken} runs were broken");
 }
 
 #[test]
 fn a_run_with_late_data_broken_at_any_call_is_mended_by_the_next() {
-    let broken = break_everywhere(&fed_late());
+    let broken = break_everywhere(&fed_late(), &WAYS);
     assert!(broken > 200, "only {broken} runs were broken");
+}
+
+#[test]
+fn a_chain_broken_at_any_call_is_mended_by_the_next_run() {
+    let project = chain::fed(3, "reprocess");
+    project.run();
+    project.feed("late.parquet", &[(DAY_0 + 2 * HOUR, "late", 55)]);
+    chain::weigh(&project, 30, 100);
+    let broken = break_everywhere(&project, &WAYS[1..3]);
+    assert!(broken > 80, "only {broken} runs were broken");
 }
 
 /// Does something to the input of a project as soon as a run has planned, once.
