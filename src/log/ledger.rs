@@ -1,7 +1,8 @@
-//! Segments: immutable files of records, one JSON document a line, named and hashed by the log.
+//! Segments: immutable files of records, one JSON document a line, named and hashed by the log. A
+//! line is a record and the generation that admitted it.
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 
 use crate::clock::Clock;
 use crate::error::{Code, Error, Result};
@@ -15,7 +16,7 @@ use crate::store::{Store, Written, layout};
 const READS_AT_ONCE: usize = 8;
 
 /// The text of a segment that holds `records`.
-fn encode(records: &[FileRecord]) -> Result<Vec<u8>> {
+fn encode(records: &[(Generation, &FileRecord)]) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     for record in records {
         serde_json::to_writer(&mut bytes, record)
@@ -42,7 +43,7 @@ fn reference(key: String, bytes: &[u8], files: usize) -> SegmentRef {
 pub async fn write_segment(
     store: &dyn Store,
     generation: Generation,
-    records: &[FileRecord],
+    records: &[(Generation, &FileRecord)],
     clock: &Clock,
 ) -> Result<SegmentRef> {
     let bytes = encode(records)?;
@@ -64,21 +65,21 @@ pub async fn write_segment(
 /// # Errors
 /// If a segment is missing or not what the log says; if the store fails.
 pub async fn read_ledger(store: &dyn Store, state: &State) -> Result<Ledger> {
-    let reads = state.segments.iter().map(|segment| read_segment(store, segment));
-    let reads = futures::stream::iter(reads).buffered(READS_AT_ONCE);
-    let segments: Vec<Vec<FileRecord>> = reads.try_collect().await?;
+    let reads = state.segments.iter().map(|segment| read_segment(store, &segment.stored));
+    let mut reads = std::pin::pin!(futures::stream::iter(reads).buffered(READS_AT_ONCE));
     let mut ledger = Ledger::default();
-    let mut generation = Generation(0);
-    for records in segments {
-        generation = generation.next().unwrap_or(generation);
-        for record in records {
+    while let Some(records) = reads.next().await {
+        for (generation, record) in records? {
             ledger.admit(record, generation);
         }
     }
     Ok(ledger)
 }
 
-async fn read_segment(store: &dyn Store, segment: &SegmentRef) -> Result<Vec<FileRecord>> {
+async fn read_segment(
+    store: &dyn Store,
+    segment: &SegmentRef,
+) -> Result<Vec<(Generation, FileRecord)>> {
     let name = store.name_of(&segment.key);
     let damaged = |why: String| {
         Error::new(Code::StateCorrupt, format!("the ledger is damaged: {name} {why}"))

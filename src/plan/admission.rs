@@ -10,7 +10,29 @@ use crate::state::{Inputs, LateKind, LateWindow, RowCounts, SegmentRef, State};
 use crate::time::{EventTime, Span};
 use crate::window::Window;
 
-/// The entry that admits `records`, stored as `segment`, on top of `ledger`.
+/// A segment of so many files is never rewritten: bounds what one admission writes.
+const SEGMENT_FILES_MAX: u64 = 50_000;
+
+/// How many of the newest segments an admission of `files` files writes anew together with its own:
+/// as long as the next one is no larger than all before it. So there are few segments whatever the
+/// number of admissions, and each record is rewritten a few times, never all in every run.
+#[must_use]
+pub fn segments_to_merge(state: &State, files: u64) -> u64 {
+    let mut sum = files;
+    let mut merged: u64 = 0;
+    for segment in state.segments.iter().rev() {
+        let more = segment.stored.files;
+        if more > sum || sum.saturating_add(more) > SEGMENT_FILES_MAX {
+            break;
+        }
+        sum = sum.saturating_add(more);
+        merged = merged.saturating_add(1);
+    }
+    merged
+}
+
+/// The entry that admits `records`, stored as `segment` together with those of the newest `replaces`
+/// segments, on top of `ledger`.
 ///
 /// `None` if no generation is left to number it.
 #[must_use]
@@ -20,10 +42,12 @@ pub fn admission(
     ledger: &Ledger,
     records: &[FileRecord],
     segment: SegmentRef,
+    replaces: u64,
 ) -> Option<Inputs> {
     let mut inputs = Inputs {
         generation: state.generation.next()?,
         segment,
+        replaces,
         last_event_at: Vec::new(),
         refused: RowCounts::default(),
         late: Vec::new(),

@@ -16,7 +16,7 @@ mod watermark;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use admission::{admission, admissions, judge_lateness};
+pub use admission::{admission, admissions, judge_lateness, segments_to_merge};
 pub use batches::{BatchPlan, batches};
 pub use sight::{Sight, WindowInput};
 pub use watermark::{Outside, closed_until, promises, source_watermark};

@@ -4,6 +4,7 @@
 
 mod margins;
 mod properties;
+mod segments;
 mod story;
 
 use story::{Story, record, render, timeline};

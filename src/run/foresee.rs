@@ -170,7 +170,7 @@ fn foresee_admission(
         return Ok((state, ledger));
     }
     let nowhere = SegmentRef { key: String::new(), len: 0, sha256: Sha256::ZERO, files: 0 };
-    let inputs = admission(spec, &state, &ledger, &discovery.records, nowhere)
+    let inputs = admission(spec, &state, &ledger, &discovery.records, nowhere, 0)
         .ok_or_else(|| Error::new(Code::Bug, "the ledger has no generation left"))?;
     let generation = inputs.generation;
     let state = state

@@ -1,5 +1,6 @@
 //! The holder of the lease at work: claim, describe, admit, ask, plan, batches, release.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -11,14 +12,18 @@ use super::session::Session;
 use super::shape::shape_of;
 use crate::error::{Code, Error, Result};
 use crate::execute::{Prepared, is_same_query};
-use crate::id::{RequestId, Seq};
+use crate::id::{Generation, RequestId, Seq};
 use crate::ledger::{FileRecord, Ledger};
 use crate::log::{StateLog, sweep_staging, write_segment};
-use crate::plan::{Outdated, Plan, admission, admissions, judge_lateness, plan, promises};
+use crate::plan::{
+    Outdated, Plan, admission, admissions, judge_lateness, plan, promises, segments_to_merge,
+};
 use crate::publish::Publisher;
 use crate::report::{Observer, PipelineReport, RunEvent};
 use crate::spec::PipelineSpec;
-use crate::state::{Body, ClaimReason, Failed, FailedWindow, RowCounts, Skip, State, TimeRange};
+use crate::state::{
+    Body, ClaimReason, Failed, FailedWindow, RowCounts, SegmentRef, Skip, State, TimeRange,
+};
 use crate::store::make_folders;
 use crate::time::EventTime;
 use crate::window::WindowSet;
@@ -192,12 +197,13 @@ impl<'a> Worker<'a> {
         let spec = self.session.spec;
         let full = || Error::new(Code::Bug, "the ledger has no generation left");
         let generation = self.state().generation.next().ok_or_else(full)?;
-        let store = self.log.store().clone();
-        let segment =
-            write_segment(store.as_ref(), generation, &records, &self.project.clock).await?;
+        let files = u64::try_from(records.len()).unwrap_or(u64::MAX);
+        let replaces = segments_to_merge(self.state(), files);
+        let segment = self.write_segment(generation, &records, replaces).await?;
         crate::crashpoint::pass("segment.after");
+        let (state, ledger) = (self.state(), &self.ledger);
         let inputs =
-            admission(spec, self.state(), &self.ledger, &records, segment).ok_or_else(full)?;
+            admission(spec, state, ledger, &records, segment, replaces).ok_or_else(full)?;
         report.rows = report.rows.plus(inputs.refused).plus(before_begin(spec, &records));
         self.publisher.append(Body::Inputs(inputs)).await?;
         let ledger = Arc::make_mut(&mut self.ledger);
@@ -205,6 +211,28 @@ impl<'a> Worker<'a> {
             ledger.admit(record, generation);
         }
         Ok(())
+    }
+
+    /// Stores `records` together with what stands of the newest `replaces` segments.
+    async fn write_segment(
+        &self,
+        generation: Generation,
+        records: &[FileRecord],
+        replaces: u64,
+    ) -> Result<SegmentRef> {
+        let newest = self.state().segments.iter().rev();
+        let replaced = newest.take(usize::try_from(replaces).unwrap_or(usize::MAX)).last();
+        let first = replaced.map_or(generation, |segment| segment.first);
+        let news: BTreeSet<(&str, &str)> =
+            records.iter().map(|record| (record.table.as_str(), record.key.as_str())).collect();
+        let stands = self.ledger.files().filter(|(id, known)| {
+            known.generation >= first && !news.contains(&(id.table.as_str(), id.key.as_str()))
+        });
+        let stands = stands.map(|(_, known)| (known.generation, &known.record));
+        let news = records.iter().map(|record| (generation, record));
+        let records: Vec<_> = stands.chain(news).collect();
+        let store = self.log.store();
+        write_segment(store.as_ref(), generation, &records, &self.project.clock).await
     }
 
     async fn ask(&mut self, asked: &Asked, report: &mut PipelineReport) -> Result<()> {

@@ -10,7 +10,7 @@ use super::entry::{
     BatchWindow, Begin, Body, Commit, CommittedWindow, Entry, Failed, FailedWindow, Inputs,
     Request, Skip, TimeRange, WatermarkMove, Watermarks,
 };
-use super::{Head, Holder, InDoubt, OpenBatch, Stale, State, WindowState};
+use super::{Head, Holder, InDoubt, OpenBatch, Segment, Stale, State, WindowState};
 use crate::hash::Sha256;
 use crate::id::{BatchId, Epoch, Generation, PipelineName, RequestId, RunId, Seq, StoreId};
 use crate::invariant::Invariant;
@@ -225,8 +225,15 @@ impl State {
         })?;
         // A batch that is being computed would otherwise be committed as if it had seen them.
         rule(self.open.is_empty(), Invariant::In1, || "it admits inputs under a batch".into())?;
+        let replaces = usize::try_from(inputs.replaces).unwrap_or(usize::MAX);
+        let kept = self.segments.len().checked_sub(replaces);
+        rule(kept.is_some(), Invariant::In1, || {
+            format!("it replaces {replaces} segments of {}", self.segments.len())
+        })?;
+        let replaced = self.segments.drain(kept.unwrap_or_default()..).next();
+        let first = replaced.map_or(inputs.generation, |segment| segment.first);
         self.generation = inputs.generation;
-        self.segments.push(inputs.segment.clone());
+        self.segments.push(Segment { stored: inputs.segment.clone(), first });
         self.refused_rows = self.refused_rows.plus(inputs.refused);
         for (table, at) in &inputs.last_event_at {
             let seen = self.last_event_at.entry(table.clone()).or_insert(*at);

@@ -55,7 +55,7 @@ pub struct State {
     /// How often the ledger was added to.
     pub generation: Generation,
     /// The ledger's segments, oldest first.
-    pub segments: Vec<SegmentRef>,
+    pub segments: Vec<Segment>,
     /// Per table: the highest usable event time of any version ever admitted.
     pub last_event_at: BTreeMap<String, EventTime>,
     /// Per table: how far it promises to be complete by something else than its events.
@@ -80,6 +80,15 @@ pub struct State {
     pub open: BTreeMap<BatchId, OpenBatch>,
     /// Requests that are not done, oldest first.
     pub requests: BTreeMap<RequestId, Request>,
+}
+
+/// A segment that is part of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Where its records are.
+    pub stored: SegmentRef,
+    /// The first generation whose records it holds.
+    pub first: Generation,
 }
 
 /// The newest entry of a log.

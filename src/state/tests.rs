@@ -164,6 +164,20 @@ fn no_inputs_are_admitted_under_an_open_batch() {
 }
 
 #[test]
+fn a_segment_takes_the_place_of_the_newest_ones_and_of_no_more_than_there_are() {
+    let mut log = Log::claimed();
+    for replaces in [0, 0, 0, 2, 1] {
+        log.add(Body::Inputs(Inputs { replaces, ..log.inputs(Vec::new()) }));
+    }
+    let firsts: Vec<u64> = log.state.segments.iter().map(|segment| segment.first.0).collect();
+    assert_eq!(firsts, [1, 2]);
+    let names = log.state.segments.iter().map(|segment| segment.stored.key.as_str());
+    assert_eq!(names.collect::<Vec<_>>(), ["ledger/1.jsonl", "ledger/5.jsonl"]);
+    let too_many = Body::Inputs(Inputs { replaces: 3, ..log.inputs(Vec::new()) });
+    assert_eq!(broken_by(&log, too_many), Invariant::In1);
+}
+
+#[test]
 fn the_last_event_of_a_table_never_goes_back() {
     let mut log = Log::claimed();
     for (event, expected) in [(9, 9), (7, 9), (12, 12)] {

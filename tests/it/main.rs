@@ -19,5 +19,6 @@ mod fault;
 mod kill;
 mod local_store;
 mod race;
+mod scale;
 mod support;
 mod tidy;

@@ -384,6 +384,7 @@ impl Run {
             return Some(Command::Append(Body::Inputs(Inputs {
                 generation: Generation(1),
                 segment,
+                replaces: 0,
                 last_event_at: Vec::new(),
                 refused: RowCounts::default(),
                 late: Vec::new(),

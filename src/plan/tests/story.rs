@@ -141,7 +141,7 @@ impl Story {
         let log = &mut self.log;
         let segment = log.inputs(Vec::new()).segment;
         let records = judge_lateness(&self.spec, &log.state, &self.ledger, records).unwrap();
-        let inputs = admission(&self.spec, &log.state, &self.ledger, &records, segment).unwrap();
+        let inputs = admission(&self.spec, &log.state, &self.ledger, &records, segment, 0).unwrap();
         let generation = inputs.generation;
         log.add(Body::Inputs(inputs));
         for record in records {

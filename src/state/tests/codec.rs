@@ -226,6 +226,7 @@ prop_compose! {
         Inputs {
             generation: Generation(generation),
             segment: SegmentRef { key, len, sha256, files },
+            replaces: files % 3,
             last_event_at,
             refused,
             late: late.into_iter().map(late_window).collect(),

@@ -203,6 +203,7 @@ impl Log {
         Inputs {
             generation,
             segment: segment(generation),
+            replaces: 0,
             last_event_at: Vec::new(),
             refused: RowCounts::default(),
             late,
