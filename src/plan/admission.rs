@@ -31,8 +31,8 @@ pub fn segments_to_merge(state: &State, files: u64) -> u64 {
     merged
 }
 
-/// The entry that admits `records`, stored as `segment` together with those of the newest `replaces`
-/// segments, on top of `ledger`.
+/// The entry that admits `records`, stored as `segment` together with those of the newest
+/// `replaces` segments, on top of `ledger`.
 ///
 /// `None` if no generation is left to number it.
 #[must_use]
