@@ -62,7 +62,7 @@ impl Delays {
         for (class, rows) in &self.classes {
             let rows = *rows as f64;
             if before + rows >= target {
-                let (from, to) = (shortest_of(*class) as f64, shortest_of(class + 1) as f64);
+                let (from, to) = (shortest_of(*class) as f64, longest_of(*class) as f64);
                 let seconds = from + (to - from) * ((target - before) / rows).clamp(0.0, 1.0);
                 return Span::from_micros((seconds * 1_000_000.0) as i64);
             }
@@ -74,7 +74,7 @@ impl Delays {
     /// Rows by the longest delay of their class, ascending.
     pub fn classes(&self) -> impl Iterator<Item = (Span, u64)> {
         let longest = |class: u8| {
-            let micros = i64::try_from(shortest_of(class + 1)).ok()?.checked_mul(1_000_000);
+            let micros = i64::try_from(longest_of(class)).ok()?.checked_mul(1_000_000);
             Span::from_micros(micros.unwrap_or(i64::MAX))
         };
         self.classes.iter().filter_map(move |(class, rows)| Some((longest(*class)?, *rows)))
@@ -85,17 +85,22 @@ impl Delays {
 fn class_of(delay_micros: i64) -> u8 {
     let seconds = u64::try_from(delay_micros.div_euclid(1_000_000)).unwrap_or(0);
     let Some(doublings) = seconds.checked_ilog2() else { return 0 };
-    let quarter = (u128::from(seconds) << 2 >> doublings) & 3;
-    let class = u128::from(doublings * CLASSES_PER_DOUBLING) + quarter + 1;
-    u8::try_from(class).unwrap_or(u8::MAX - 1)
+    let quarter = u32::try_from((u128::from(seconds) << 2 >> doublings) & 3).unwrap_or(0);
+    let place = doublings.saturating_mul(CLASSES_PER_DOUBLING).saturating_add(quarter);
+    u8::try_from(place).unwrap_or(u8::MAX).saturating_add(1)
 }
 
 /// The shortest delay of a class, in seconds.
 fn shortest_of(class: u8) -> u64 {
     let Some(place) = u32::from(class).checked_sub(1) else { return 0 };
     let (doublings, quarter) = (place / CLASSES_PER_DOUBLING, place % CLASSES_PER_DOUBLING);
-    let quarters = u128::from(4 + quarter) << doublings;
-    u64::try_from(quarters.div_ceil(4)).unwrap_or(u64::MAX)
+    let quarters = u128::from(quarter.saturating_add(CLASSES_PER_DOUBLING)) << doublings;
+    u64::try_from(quarters.div_ceil(u128::from(CLASSES_PER_DOUBLING))).unwrap_or(u64::MAX)
+}
+
+/// The longest delay of a class, exclusive, in seconds.
+fn longest_of(class: u8) -> u64 {
+    shortest_of(class.saturating_add(1))
 }
 
 #[cfg(test)]

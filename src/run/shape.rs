@@ -53,15 +53,13 @@ pub(super) fn check(spec: &PipelineSpec, state: &State) -> Result<()> {
 fn said(shape: &Shape) -> String {
     let sources = shape.sources.iter().map(|source| {
         let ShapeSource { table, event_time, event_timezone, upstream, .. } = source;
-        let mut text = format!("{table} by {event_time} ({event_timezone})");
-        if let Some(upstream) = upstream {
-            text.push_str(&format!(" of {upstream}"));
-        }
+        let of = upstream.as_ref().map(|upstream| format!(" of {upstream}")).unwrap_or_default();
+        let mut text = format!("{table} by {event_time} ({event_timezone}){of}");
         for (name, micros) in
             [("lookback", source.lookback_micros), ("lookahead", source.lookahead_micros)]
         {
             if let Some(span) = Span::from_micros(micros).filter(|span| *span != Span::ZERO) {
-                text.push_str(&format!(", {name} {span}"));
+                text = format!("{text}, {name} {span}");
             }
         }
         text

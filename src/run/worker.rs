@@ -220,9 +220,9 @@ impl<'a> Worker<'a> {
         records: &[FileRecord],
         replaces: u64,
     ) -> Result<SegmentRef> {
-        let newest = self.state().segments.iter().rev();
-        let replaced = newest.take(usize::try_from(replaces).unwrap_or(usize::MAX)).last();
-        let first = replaced.map_or(generation, |segment| segment.first);
+        let segments = &self.state().segments;
+        let stay = segments.len().saturating_sub(usize::try_from(replaces).unwrap_or(usize::MAX));
+        let first = segments.get(stay).map_or(generation, |segment| segment.first);
         let news: BTreeSet<(&str, &str)> =
             records.iter().map(|record| (record.table.as_str(), record.key.as_str())).collect();
         let stands = self.ledger.files().filter(|(id, known)| {

@@ -41,8 +41,8 @@ pub(super) async fn files(
         }
         found.listed.insert(id, Listed::File(meta));
     }
-    let had_files = missing(source, ledger, found);
-    if had_files && !has_files {
+    let is_known = missing(source, ledger, found);
+    if is_known && !has_files {
         return Err(Error::new(
             Code::SourceMissing,
             format!("source {} had files, and {} lists none now", source.table, folder.label),

@@ -119,13 +119,11 @@ async fn listed(reference: &ReferenceSpec, store: &SourceStore) -> Result<Vec<Ob
                 "put the file there, or correct `path` of the reference; it is relative to `root`",
             )
     };
-    let files = match reference.file_name() {
-        Some(name) => store.store().head(name).await?.into_iter().collect(),
-        None => {
-            let mut files = store.store().list().await?;
-            files.retain(|meta| meta.key.ends_with(".parquet"));
-            files
-        }
+    let files: Vec<ObjectMeta> = if let Some(name) = reference.file_name() {
+        store.store().head(name).await?.into_iter().collect()
+    } else {
+        let files = store.store().list().await?.into_iter();
+        files.filter(|meta| meta.key.ends_with(".parquet")).collect()
     };
     match files.len() {
         0 => Err(none("does not exist or holds no Parquet")),

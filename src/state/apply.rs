@@ -230,8 +230,8 @@ impl State {
         rule(kept.is_some(), Invariant::In1, || {
             format!("it replaces {replaces} segments of {}", self.segments.len())
         })?;
-        let replaced = self.segments.drain(kept.unwrap_or_default()..).next();
-        let first = replaced.map_or(inputs.generation, |segment| segment.first);
+        let oldest = self.segments.drain(kept.unwrap_or_default()..).next();
+        let first = oldest.map_or(inputs.generation, |segment| segment.first);
         self.generation = inputs.generation;
         self.segments.push(Segment { stored: inputs.segment.clone(), first });
         self.refused_rows = self.refused_rows.plus(inputs.refused);
