@@ -4,6 +4,7 @@ use super::args::PlanArgs;
 use super::output::Output;
 use super::{Failed, load, of_pipeline};
 use crate::error::{Error, ErrorKind};
+use crate::id::PipelineName;
 use crate::run::{Foreseen, Project, Session};
 use crate::spec::PipelineSpec;
 use crate::state::Request;
@@ -44,9 +45,11 @@ pub(super) async fn show(
     for (spec, found) in &foreseen {
         let outside = found.rows_outside(spec);
         let now = project.clock.now();
+        let behind = behind(spec, &foreseen);
         people.push_str(&text::plan(spec, &found.state, &found.plan, outside, output.verbose, now));
+        people.push_str(&text::plan_behind(&behind));
         people.push('\n');
-        documents.push(json::plan(spec, &found.state, &found.plan, outside));
+        documents.push(json::plan(spec, &found.state, &found.plan, outside, behind));
         let unreadable = found.look.discovery.unreadable.iter().cloned();
         errors.extend(unreadable.map(|why| of_pipeline(spec, why)));
     }
@@ -64,6 +67,19 @@ pub(super) async fn show(
     let work = foreseen.iter().any(|(_, found)| found.has_work());
     let kind = ErrorKind::worst(errors.iter().map(Error::kind));
     (work, kind.map_or(0, ErrorKind::exit_code))
+}
+
+/// The pipelines that `spec` reads from and that have work of their own.
+fn behind(spec: &PipelineSpec, foreseen: &[(&PipelineSpec, Foreseen)]) -> Vec<PipelineName> {
+    let mut behind = Vec::new();
+    for upstream in spec.sources.iter().filter_map(|source| source.upstream()) {
+        let work = foreseen.iter().find(|(other, _)| other.name == upstream.pipeline);
+        let has_work = work.is_some_and(|(_, found)| found.has_work());
+        if has_work && !behind.contains(&upstream.pipeline) {
+            behind.push(upstream.pipeline.clone());
+        }
+    }
+    behind
 }
 
 /// What a run would do, and why its query could not be planned.

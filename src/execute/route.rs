@@ -6,7 +6,7 @@
 //! that came too late when they were admitted. How many rows each window gets from each file is
 //! compared with the ledger: a difference means that the file is not what was admitted (IN-1).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use arrow::array::{RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::take;
@@ -52,12 +52,10 @@ pub(super) async fn route(executor: &Executor<'_>, due: &[&DueWindow]) -> Routed
     let memory = executor.engine.reserve_routed_rows();
     let mut windows: BTreeMap<EventTime, Result<BTreeMap<String, WindowRows>>> =
         due.iter().map(|due| (due.window.start(), Ok(BTreeMap::new()))).collect();
-    let files: BTreeSet<&FileId> =
-        due.iter().flat_map(|due| due.inputs.iter().map(|input| &input.file)).collect();
-    for id in files {
-        let wanted: Vec<Wanted> =
-            due.iter().filter_map(|due| wanted(executor.spec, due, id)).collect();
-        let pieces = read(executor, id, &wanted, &memory).await;
+    let tables = added_by_table(executor);
+    for (id, wanted) in wanted_by_file(executor.spec, due) {
+        let added = tables.get(id.table.as_str()).map(Vec::as_slice).unwrap_or_default();
+        let pieces = read(executor, id, added, &wanted, &memory).await;
         for (place, wanted) in wanted.iter().enumerate() {
             let Some(rows) = windows.get_mut(&wanted.window.start()) else { continue };
             match (&pieces, rows) {
@@ -83,21 +81,41 @@ struct Wanted {
     rows: u64,
 }
 
-/// What a window needs of the file, if it does.
-fn wanted(spec: &PipelineSpec, due: &DueWindow, id: &FileId) -> Option<Wanted> {
-    let input = due.inputs.iter().find(|input| input.file == *id)?;
-    let seen = spec.margins(&id.table).seen_from(due.window);
-    Some(Wanted { window: due.window, seen, rows: input.seen() })
+/// What windows, which are ascending, need of each file.
+fn wanted_by_file<'a>(
+    spec: &PipelineSpec,
+    due: &[&'a DueWindow],
+) -> BTreeMap<&'a FileId, Vec<Wanted>> {
+    let mut files: BTreeMap<&FileId, Vec<Wanted>> = BTreeMap::new();
+    for due in due {
+        for input in &due.inputs {
+            let seen = spec.margins(&input.file.table).seen_from(due.window);
+            let wanted = Wanted { window: due.window, seen, rows: input.seen() };
+            files.entry(&input.file).or_default().push(wanted);
+        }
+    }
+    files
+}
+
+/// The columns of each table that are not in its files.
+fn added_by_table<'a>(executor: &'a Executor<'_>) -> BTreeMap<&'a str, Vec<AddedColumn>> {
+    let of = |source: &'a SourceSpec| {
+        let listed = executor.listed.keys().filter(|id| id.table == source.table);
+        let added = added_columns(source, listed.map(|id| id.key.as_str()));
+        (source.table.as_str(), added)
+    };
+    executor.spec.sources.iter().map(of).collect()
 }
 
 /// The rows of one file for each of `wanted`, which is ascending.
 async fn read(
     executor: &Executor<'_>,
     id: &FileId,
+    added: &[AddedColumn],
     wanted: &[Wanted],
     memory: &MemoryReservation,
 ) -> Result<Vec<Vec<RecordBatch>>> {
-    let file = FileScan::open(executor, id).await?;
+    let file = FileScan::open(executor, id, added).await?;
     let seen: Vec<Window> = wanted.iter().map(|wanted| wanted.seen).collect();
     let reserve = |bytes: usize| {
         memory.try_grow(bytes).map_err(|why| {
@@ -149,7 +167,7 @@ enum Origin {
 }
 
 impl FileScan {
-    async fn open(executor: &Executor<'_>, id: &FileId) -> Result<Self> {
+    async fn open(executor: &Executor<'_>, id: &FileId, added: &[AddedColumn]) -> Result<Self> {
         let missing =
             |what: &str| Error::new(Code::Bug, format!("{what} of {} is not known", id.key));
         let source = executor.spec.source(&id.table).ok_or_else(|| missing("the source"))?;
@@ -164,9 +182,7 @@ impl FileScan {
             }
             (None, range) => RowTimes::All(range.ok_or_else(|| missing("the event time"))?.0),
         };
-        let keys = executor.listed.keys().filter(|listed| listed.table == id.table);
-        let added = added_columns(source, keys.map(|id| id.key.as_str()));
-        let (origins, roots) = origins(source, &file, schema, &added, times.column())?;
+        let (origins, roots) = origins(source, &file, schema, added, times.column())?;
         let judge = Judge::new(record.arrived_at, source.max_future);
         let expired = expired(executor.spec, source, record);
         let (key, schema) = (id.key.clone(), schema.clone());

@@ -225,6 +225,16 @@ fn a_chain_sees_its_margins_and_closes_behind_its_pipeline() {
 }
 
 #[test]
+fn a_plan_says_what_it_cannot_know_yet() {
+    let project = fed(7, "report");
+    let (_, plan) = project.json(&["plan"]);
+    assert_eq!(plan["pipelines"][0]["behind"], serde_json::json!([]));
+    assert_eq!(plan["pipelines"][1]["behind"], serde_json::json!(["tiny"]));
+    project.run();
+    assert_eq!(project.json(&["plan"]).1["pipelines"][1]["behind"], serde_json::json!([]));
+}
+
+#[test]
 fn an_hour_that_changes_makes_the_windows_due_that_see_it() {
     let project = fed(7, "report");
     project.run();

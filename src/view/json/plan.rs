@@ -45,6 +45,8 @@ pub struct PlanPipelineDoc {
     /// Committed windows that were computed with another query, or other reference tables, than
     /// today's.
     pub outdated: u64,
+    /// Pipelines it reads from that have work of their own: what they bring is not in this plan.
+    pub behind: Vec<PipelineName>,
     /// Rows later than the allowed lateness.
     pub expired_rows: u64,
     /// Rows before the pipeline's begin that no backfill has computed.
@@ -78,13 +80,15 @@ pub struct DueDoc {
     pub outputs: Vec<String>,
 }
 
-/// The document form of a pipeline's plan; `outside` counts the rows that are in no window.
+/// The document form of a pipeline's plan; `outside` counts the rows that are in no window,
+/// `behind` names the pipelines it waits for.
 #[must_use]
 pub fn plan(
     spec: &PipelineSpec,
     state: &State,
     plan: &Plan,
     outside: RowCounts,
+    behind: Vec<PipelineName>,
 ) -> PlanPipelineDoc {
     let due = |due: &DueWindow| DueDoc {
         start: due.window.start(),
@@ -114,6 +118,7 @@ pub fn plan(
         empty: plan.empty.clone(),
         open: plan.open.iter().map(range).collect(),
         outdated: plan.outdated,
+        behind,
         expired_rows: outside.expired,
         before_begin_rows: outside.before_begin,
     }

@@ -9,7 +9,7 @@ mod verify;
 use comfy_table::{CellAlignment, Table, presets};
 
 pub use history::{HistoryEvent, HistoryLine, history};
-pub use plan::{plan, plan_total, skip};
+pub use plan::{plan, plan_behind, plan_total, skip};
 pub use run::{committed, failed, run};
 pub use status::{RequestLine, requests, status};
 pub use verify::verify;

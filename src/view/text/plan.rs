@@ -6,6 +6,7 @@ use super::{
     bytes, counted, grouped, instant, instant_after, labels, lag, lines, number, objects, right,
     sign, sum, table,
 };
+use crate::id::PipelineName;
 use crate::plan::{DueWindow, Plan};
 use crate::spec::PipelineSpec;
 use crate::state::{Reason, RowCounts, State};
@@ -61,6 +62,16 @@ pub fn plan(
         let _ = writeln!(text, "  expired   {rows} later than `allowed_lateness`; left out");
     }
     text
+}
+
+/// That what other pipelines will bring is not in the plan.
+#[must_use]
+pub fn plan_behind(pipelines: &[PipelineName]) -> String {
+    if pipelines.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = pipelines.iter().map(PipelineName::as_str).collect();
+    format!("  behind    {}: what it brings is not known yet\n", names.join(", "))
 }
 
 fn headline(spec: &PipelineSpec, state: &State, now: ProcessingTime) -> String {
