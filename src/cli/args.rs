@@ -116,6 +116,10 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// Commits of a pipeline, newest first
     History(HistoryArgs),
+    /// Why one window is as it is: its state, inputs, what holds it, what became of it
+    Explain(ExplainArgs),
+    /// How late rows came, and what waiting less or looking back blindly would have missed
+    Lateness(LatenessArgs),
     /// Compare every output and the log with what was committed
     Verify(Pipelines),
     /// Commit windows without computing them, so that nothing blocks for ever
@@ -229,6 +233,22 @@ pub(super) struct HistoryArgs {
     /// At most this many commits
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(super) limit: usize,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// The pipeline
+    pub(super) pipeline: String,
+    /// Any time in the window: RFC 3339, or a date, date-hour or date-time in the pipeline's zone
+    pub(super) window: String,
+}
+
+/// Arguments of `lateness`.
+#[derive(Debug, Args)]
+pub(super) struct LatenessArgs {
+    /// The pipeline
+    pub(super) pipeline: String,
 }
 
 /// Arguments of `skip`.

@@ -6,7 +6,9 @@
 mod args;
 mod check;
 mod diagnostic;
+mod explain;
 mod history;
+mod lateness;
 mod load;
 mod output;
 mod plan;
@@ -76,6 +78,8 @@ fn start(cli: &Cli, output: &Output) -> Result<u8, Failed> {
             Command::Reprocess(args) => run::reprocess(&project, args, output).await,
             Command::Status(args) => status::status(&project, args, output).await,
             Command::History(args) => history::history(&project, args, output).await,
+            Command::Explain(args) => explain::explain(&project, args, output).await,
+            Command::Lateness(args) => lateness::lateness(&project, args, output).await,
             Command::Verify(which) => verify::verify(&project, which, output).await,
             Command::Skip(args) => run::skip(&project, args, output).await,
             Command::Requests(args) => requests::requests(&project, args, output).await,

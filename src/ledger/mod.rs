@@ -68,6 +68,10 @@ pub struct FileRecord {
     /// due.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub settles: bool,
+    /// Of a record that settles a version: the generation that version came with. Kept by the
+    /// ledger, as what is settled is not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Generation>,
 }
 
 // Serde hands over a reference.
@@ -97,6 +101,7 @@ impl FileRecord {
             future: 0,
             removed: true,
             settles: false,
+            since: None,
             ..self.clone()
         }
     }
@@ -128,6 +133,14 @@ pub struct Admitted {
     pub generation: Generation,
 }
 
+impl Admitted {
+    /// The generation its bytes came with: its own, unless it only settles what was known.
+    #[must_use]
+    pub fn came_with(&self) -> Generation {
+        self.record.since.unwrap_or(self.generation)
+    }
+}
+
 /// Place of a file in the ledger, and rows of it.
 type Share = (usize, u64);
 
@@ -143,13 +156,16 @@ pub struct Ledger {
 
 impl Ledger {
     /// Takes in `record`; an earlier version of the same file is replaced and returned.
-    pub fn admit(&mut self, record: FileRecord, generation: Generation) -> Option<FileRecord> {
+    pub fn admit(&mut self, mut record: FileRecord, generation: Generation) -> Option<FileRecord> {
         let id = FileId { table: record.table.clone(), key: record.key.clone() };
         if let Some(place) = self.places.get(&id).copied() {
             self.forget_cells_of(place);
             self.index(place, &record);
-            let admitted = Admitted { record, generation };
             let known = self.files.get_mut(place)?;
+            if record.settles {
+                record.since = Some(known.came_with());
+            }
+            let admitted = Admitted { record, generation };
             return Some(std::mem::replace(known, admitted).record);
         }
         let place = self.files.len();
@@ -268,6 +284,7 @@ mod tests {
             future: 0,
             removed: false,
             settles: false,
+            since: None,
         }
     }
 
@@ -297,6 +314,29 @@ mod tests {
             Some(7)
         );
         assert_eq!(ledger.files().count(), 2);
+    }
+
+    #[test]
+    fn what_settles_a_version_came_with_it() {
+        let mut ledger = Ledger::default();
+        let id = FileId { table: "t".into(), key: "a".into() };
+        let settled = || FileRecord { settles: true, ..record("a", 1, &[(0, 5)]) };
+        let told = |ledger: &Ledger| {
+            let known = ledger.file(&id)?;
+            Some((known.generation.0, known.came_with().0))
+        };
+        ledger.admit(record("a", 1, &[(0, 5)]), Generation(1));
+        ledger.admit(settled(), Generation(2));
+        assert_eq!(told(&ledger), Some((2, 1)));
+        ledger.admit(settled(), Generation(3));
+        assert_eq!(told(&ledger), Some((3, 1)));
+        // It is in the record, as segments that are merged keep the newest one only.
+        let kept = ledger.file(&id).unwrap().record.clone();
+        let mut merged = Ledger::default();
+        merged.admit(kept, Generation(3));
+        assert_eq!(told(&merged), Some((3, 1)));
+        ledger.admit(record("a", 2, &[(0, 5)]), Generation(4));
+        assert_eq!(told(&ledger), Some((4, 4)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod admission;
 mod batches;
 mod sight;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod watermark;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -201,7 +201,7 @@ impl Planner<'_> {
             ];
             let stop = stops.into_iter().flatten().fold(until, EventTime::min);
             self.empty.insert(at, stop);
-            at = stop;
+            at = if stop > at { stop } else { window.end() };
         }
     }
 

@@ -5,7 +5,7 @@
 mod margins;
 mod properties;
 mod segments;
-mod story;
+pub(crate) mod story;
 
 use story::{Story, record, render, timeline};
 

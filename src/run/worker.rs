@@ -106,7 +106,7 @@ impl<'a> Worker<'a> {
         if !asked.computes() {
             return Ok(());
         }
-        let mut plan = self.plan();
+        let mut plan = self.plan_or_wait();
         observer.on(RunEvent::Planned { spec: self.session.spec, plan: &plan });
         self.run_batches(&plan, stop, observer, report).await?;
         if report.failures.iter().any(|failed| failed.code == Code::InputChanged.to_string()) {
@@ -116,7 +116,7 @@ impl<'a> Worker<'a> {
             self.look = self.project.look(self.session, state, &self.ledger).await?;
             self.prepare_again().await?;
             self.admit(report).await?;
-            plan = self.plan();
+            plan = self.plan_or_wait();
             self.run_batches(&plan, stop, observer, report).await?;
         }
         self.refuse(&plan, observer, report).await?;
@@ -277,6 +277,16 @@ impl<'a> Worker<'a> {
 
     fn plan(&self) -> Plan {
         plan(&self.look.facts(self.session.spec, self.state(), &self.ledger, &self.outdated))
+    }
+
+    /// The plan; if nobody can tell the columns of a source yet, because everything it reads is on
+    /// its way, all windows wait.
+    fn plan_or_wait(&self) -> Plan {
+        let mut plan = self.plan();
+        if self.prepared.is_none() && !self.look.discovery.held.is_empty() {
+            plan.held.append(&mut plan.windows);
+        }
+        plan
     }
 
     /// Logs the windows that are due but cannot be computed, unless the log says so already.

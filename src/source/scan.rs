@@ -136,6 +136,7 @@ fn record(
         future: counts.future,
         removed: false,
         settles: false,
+        since: None,
     })
 }
 

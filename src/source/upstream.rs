@@ -96,6 +96,7 @@ pub(super) async fn record(
         future: 0,
         removed: false,
         settles: false,
+        since: None,
     })
 }
 

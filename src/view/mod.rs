@@ -1,10 +1,19 @@
 //! What people and machines see: plain data and text made from state, plans and reports. Knows
 //! nothing of stores, sockets or terminals, and fetches nothing.
 
+mod explain;
 pub mod json;
+mod lateness;
 mod status;
 pub mod text;
 
+pub use explain::{
+    EventKind, ExplainView, Explained, InputView, LeftOut, Mistake, SourceStanding, Standing,
+    WhyLeftOut, WindowEvent, WindowStory, explain,
+};
+pub use lateness::{
+    AdmissionWatermarks, AllowedLateness, LatenessView, Lookback, Missed, SourceLateness, lateness,
+};
 pub use status::{PipelineState, StatusView, WindowCounts, status};
 
 use crate::error::Code;

@@ -1,12 +1,16 @@
 //! How a pipeline stands.
 
+#[cfg(test)]
+mod tests;
+
 use serde::Serialize;
 
 use crate::id::RunId;
 use crate::plan::{Plan, closed_until};
 use crate::spec::PipelineSpec;
-use crate::state::{Reason, RowCounts, State};
+use crate::state::{Reason, RowCounts, State, TimeRange};
 use crate::time::{EventTime, ProcessingTime, Span};
+use crate::window::WindowSet;
 
 /// How a pipeline stands, in one word: the worst that applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +66,9 @@ pub struct WindowCounts {
     pub failed: u64,
 }
 
+/// The most gaps that are named.
+const GAPS_MAX: usize = 100;
+
 /// How a pipeline stands.
 #[derive(Clone, Debug)]
 pub struct StatusView {
@@ -79,6 +86,11 @@ pub struct StatusView {
     pub last_run: Option<(RunId, ProcessingTime)>,
     /// When the next window closes: its end.
     pub next_close: Option<EventTime>,
+    /// Stretches of uncommitted windows that hold the watermark while later ones are committed,
+    /// ascending: the first of them.
+    pub gaps: Vec<TimeRange>,
+    /// How many there are.
+    pub gaps_total: u64,
     /// What stands in the way, a line each.
     pub notes: Vec<String>,
 }
@@ -114,6 +126,7 @@ pub fn status(
     } else {
         PipelineState::Ok
     };
+    let (gaps, gaps_total) = gaps(state, plan);
     let next = closed_until(spec, state).and_then(|until| spec.grid.window_at(until));
     StatusView {
         state: word,
@@ -123,6 +136,8 @@ pub fn status(
         rows: rows(state),
         last_run: has_run.then_some((state.head.run, state.head.at)),
         next_close: next.map(crate::window::Window::end),
+        gaps,
+        gaps_total,
         notes: notes(spec, state, plan, unreadable),
     }
 }
@@ -147,6 +162,28 @@ fn counts(spec: &PipelineSpec, state: &State, plan: &Plan) -> WindowCounts {
         stale: number(state.stale.len()),
         failed: number(state.failed.len()),
     }
+}
+
+/// What lacks between the watermark and the last committed window: the first stretches, and how
+/// many there are.
+fn gaps(state: &State, plan: &Plan) -> (Vec<TimeRange>, u64) {
+    let Some(from) = state.watermark.or(plan.base) else { return (Vec::new(), 0) };
+    let mut committed = WindowSet::default();
+    for (start, window) in state.windows.range(from..) {
+        committed.insert(*start, window.committed.end);
+    }
+    for (start, end) in state.empty.ranges().chain(state.skipped.ranges()) {
+        committed.insert(start.max(from), end);
+    }
+    let last = committed.ranges().last().map_or(from, |(_, end)| end);
+    let (mut gaps, mut total) = (Vec::new(), 0_u64);
+    for (start, end) in committed.gaps(from, last) {
+        total = total.saturating_add(1);
+        if gaps.len() < GAPS_MAX {
+            gaps.push(TimeRange { start, end });
+        }
+    }
+    (gaps, total)
 }
 
 fn rows(state: &State) -> RowCounts {

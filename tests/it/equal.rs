@@ -2,6 +2,7 @@
 //! nothing due.
 
 mod histories;
+mod joins;
 
 use std::collections::BTreeSet;
 use std::fs;

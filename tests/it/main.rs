@@ -15,6 +15,7 @@ mod drift;
 mod equal;
 mod errors;
 mod example;
+mod explain;
 mod fault;
 mod kill;
 mod local_store;

@@ -41,10 +41,10 @@ const HALF_AN_HOUR: Span = Span::from_seconds(1800);
 
 /// A pipeline with hourly windows, and all that became of it.
 #[derive(Clone, Debug)]
-pub(super) struct Story {
-    pub(super) spec: PipelineSpec,
-    pub(super) log: Log,
-    pub(super) ledger: Ledger,
+pub(crate) struct Story {
+    pub(crate) spec: PipelineSpec,
+    pub(crate) log: Log,
+    pub(crate) ledger: Ledger,
     missing: BTreeSet<FileId>,
     is_held: bool,
     held: BTreeSet<FileId>,
@@ -53,7 +53,7 @@ pub(super) struct Story {
 }
 
 impl Story {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             spec: spec(),
             log: Log::claimed(),
@@ -68,7 +68,7 @@ impl Story {
 
     /// The story told by `text`.
     #[track_caller]
-    pub(super) fn tell(text: &str) -> Self {
+    pub(crate) fn tell(text: &str) -> Self {
         let mut story = Self::new();
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -137,7 +137,7 @@ impl Story {
     }
 
     /// Admits these files with one entry, as a run does before it plans.
-    pub(super) fn files(&mut self, records: Vec<FileRecord>) {
+    pub(crate) fn files(&mut self, records: Vec<FileRecord>) {
         let log = &mut self.log;
         let segment = log.inputs(Vec::new()).segment;
         let records = judge_lateness(&self.spec, &log.state, &self.ledger, records).unwrap();
@@ -149,18 +149,18 @@ impl Story {
         }
     }
 
-    pub(super) fn crash(&mut self, windows: &[i64]) {
+    pub(crate) fn crash(&mut self, windows: &[i64]) {
         self.batches += 1;
         self.log.begin(self.batches, windows);
         self.log.add(claim());
     }
 
-    pub(super) fn fail(&mut self, windows: &[i64]) {
+    pub(crate) fn fail(&mut self, windows: &[i64]) {
         self.batches += 1;
         self.log.fail(self.batches, windows);
     }
 
-    pub(super) fn request(&mut self, verb: Verb, start: i64, end: i64) {
+    pub(crate) fn request(&mut self, verb: Verb, start: i64, end: i64) {
         self.log.add(request(verb, start, end));
     }
 
@@ -170,8 +170,13 @@ impl Story {
         self.log.add(Body::Skip(Skip { watermark, ..skip(start, end) }));
     }
 
-    pub(super) fn plan(&self) -> Plan {
-        plan(&Facts {
+    pub(crate) fn plan(&self) -> Plan {
+        plan(&self.facts())
+    }
+
+    /// What is known at the end.
+    pub(crate) fn facts(&self) -> Facts<'_> {
+        Facts {
             spec: &self.spec,
             state: &self.log.state,
             ledger: &self.ledger,
@@ -179,11 +184,11 @@ impl Story {
             is_held: self.is_held,
             held: &self.held,
             outdated: &self.outdated,
-        })
+        }
     }
 
     /// Commits what is due now, batch by batch, and ends the requests that are met.
-    pub(super) fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         let plan = self.plan();
         for batch in batches(&plan, u64::MAX) {
             let windows: Vec<_> =
@@ -208,12 +213,12 @@ impl Story {
 
 /// What is due at the end of the story told by `text`.
 #[track_caller]
-pub(super) fn timeline(text: &str) -> String {
+pub(crate) fn timeline(text: &str) -> String {
     render(&Story::tell(text).plan())
 }
 
 /// A plan, one fact a line.
-pub(super) fn render(plan: &Plan) -> String {
+pub(crate) fn render(plan: &Plan) -> String {
     let mut text = String::new();
     for due in &plan.windows {
         let (at, reason) = (name(due.window.start()), due.reason.as_str());
@@ -263,7 +268,7 @@ fn file(name: &str, hours: &[&str]) -> FileRecord {
 }
 
 /// A version of a file with so many rows in the middle of these hours, ascending.
-pub(super) fn record(name: &str, rows: &[(i64, u64)]) -> FileRecord {
+pub(crate) fn record(name: &str, rows: &[(i64, u64)]) -> FileRecord {
     let FileId { table, key } = file_id(name);
     let middle = |(n, _): &(i64, u64)| hour(*n).plus(HALF_AN_HOUR).unwrap();
     let total = rows.iter().map(|(_, rows)| rows).sum();
@@ -282,6 +287,7 @@ pub(super) fn record(name: &str, rows: &[(i64, u64)]) -> FileRecord {
         expired: Vec::new(),
         removed: false,
         settles: false,
+        since: None,
     }
 }
 

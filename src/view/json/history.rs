@@ -91,12 +91,6 @@ pub struct OutputDoc {
 /// The document form of a committed window.
 #[must_use]
 pub fn committed(window: &CommittedWindow) -> CommitWindowDoc {
-    let output = |output: &CommittedOutput| OutputDoc {
-        path: output.path.clone(),
-        rows: output.rows,
-        bytes: output.bytes,
-        sha256: output.sha256,
-    };
     CommitWindowDoc {
         start: window.start,
         end: window.end,
@@ -105,5 +99,15 @@ pub fn committed(window: &CommittedWindow) -> CommitWindowDoc {
         unchanged: window.unchanged,
         rows: window.rows,
         outputs: window.outputs.iter().map(output).collect(),
+    }
+}
+
+/// The document form of a published object.
+pub(super) fn output(output: &CommittedOutput) -> OutputDoc {
+    OutputDoc {
+        path: output.path.clone(),
+        rows: output.rows,
+        bytes: output.bytes,
+        sha256: output.sha256,
     }
 }

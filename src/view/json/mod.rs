@@ -3,7 +3,9 @@
 //! Fields are only ever added. Instants are RFC 3339 in UTC. `docs/json.md` lists all of it.
 
 mod check;
+mod explain;
 mod history;
+mod lateness;
 mod plan;
 mod requests;
 mod run;
@@ -13,7 +15,15 @@ mod verify;
 use serde::Serialize;
 
 pub use check::CheckDoc;
+pub use explain::{
+    EventDoc, ExplainDoc, InputDoc, LeftOutDoc, MistakeDoc, OutdatedDoc, SourceDoc, TotalsDoc,
+    WindowDoc, explain,
+};
 pub use history::{CommitDoc, CommitWindowDoc, HistoryDoc, OutputDoc, SkipDoc, committed};
+pub use lateness::{
+    AllowedLatenessDoc, DelayClassDoc, DelayDoc, LateDoc, LatenessDoc, LookbackDoc,
+    SkippedSourceDoc, SourceLatenessDoc, lateness,
+};
 pub use plan::{DueDoc, PlanDoc, PlanPipelineDoc, SkipPlanDoc, plan, skip};
 pub use requests::{RequestDoc, RequestsDoc, request};
 pub use run::{FailureDoc, RunDoc, RunPipelineDoc, run};

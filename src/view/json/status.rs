@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::ErrorDoc;
 use crate::id::{PipelineName, RunId};
-use crate::state::RowCounts;
+use crate::state::{RowCounts, TimeRange};
 use crate::time::{EventTime, ProcessingTime, Span};
 use crate::view::{StatusView, WindowCounts};
 
@@ -38,6 +38,11 @@ pub struct StatusPipelineDoc {
     pub rows: RowCounts,
     /// The last run that wrote.
     pub last_run: Option<LastRunDoc>,
+    /// Stretches of uncommitted windows that hold the watermark while later ones are committed: at
+    /// most 100.
+    pub gaps: Vec<TimeRange>,
+    /// How many there are.
+    pub gaps_total: u64,
     /// What stands in the way.
     pub notes: Vec<String>,
 }
@@ -62,6 +67,8 @@ pub fn status(pipeline: &PipelineName, view: &StatusView) -> StatusPipelineDoc {
         windows: view.windows,
         rows: view.rows,
         last_run: view.last_run.map(|(run_id, at)| LastRunDoc { run_id, at }),
+        gaps: view.gaps.clone(),
+        gaps_total: view.gaps_total,
         notes: view.notes.clone(),
     }
 }

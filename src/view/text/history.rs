@@ -83,7 +83,7 @@ fn committed(
 }
 
 /// The first and the last window of `range`.
-fn whole(spec: &PipelineSpec, range: TimeRange) -> String {
+pub(super) fn whole(spec: &PipelineSpec, range: TimeRange) -> String {
     let inside = EventTime::from_micros(range.end.micros().saturating_sub(1));
     let bounds = |at| spec.grid.window_at(at).map(|window| (window.start(), window.end()));
     match (bounds(range.start), bounds(inside)) {
@@ -93,7 +93,7 @@ fn whole(spec: &PipelineSpec, range: TimeRange) -> String {
 }
 
 /// An instant to the minute: `2026-11-20 08:17Z`.
-fn minute(at: ProcessingTime) -> String {
+pub(super) fn minute(at: ProcessingTime) -> String {
     let text = at.to_string();
     text.get(..16).map_or_else(|| text.clone(), |text| format!("{}Z", text.replace('T', " ")))
 }

@@ -1,6 +1,8 @@
 //! Views as aligned text. No line needs colour to be understood.
 
+mod explain;
 mod history;
+mod lateness;
 mod plan;
 mod run;
 mod status;
@@ -8,7 +10,9 @@ mod verify;
 
 use comfy_table::{CellAlignment, Table, presets};
 
+pub use explain::explain;
 pub use history::{HistoryEvent, HistoryLine, history};
+pub use lateness::lateness;
 pub use plan::{plan, plan_behind, plan_total, skip};
 pub use run::{committed, failed, run};
 pub use status::{RequestLine, requests, status};

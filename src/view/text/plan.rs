@@ -148,7 +148,7 @@ fn folders(spec: &PipelineSpec, due: &DueWindow) -> String {
 }
 
 /// Why the windows of `group` are due, which is one `reason` for all of them.
-fn why(group: &[DueWindow], reason: Reason) -> String {
+pub(super) fn why(group: &[DueWindow], reason: Reason) -> String {
     let files = sum(group, |due| due.late_files);
     let one = match reason {
         Reason::New => "new".to_owned(),

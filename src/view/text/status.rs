@@ -2,12 +2,16 @@
 
 use std::fmt::Write;
 
-use super::{ago, counted, grouped, instant, lag, lines, right, table};
+use super::history::whole;
+use super::{ago, counted, grouped, instant, lag, lines, number, right, table};
 use crate::id::RequestId;
 use crate::spec::PipelineSpec;
 use crate::state::Request;
 use crate::time::ProcessingTime;
 use crate::view::StatusView;
+
+/// Gaps that are named.
+const GAPS_MAX: usize = 2;
 
 /// All pipelines and how they stand. `more` counts what is done too.
 #[must_use]
@@ -44,6 +48,7 @@ pub fn status(rows: &[(&PipelineSpec, StatusView)], more: bool, now: ProcessingT
     let mut text = lines(&table);
     for (spec, view) in rows {
         let mut notes = view.notes.clone();
+        notes.extend(gaps(spec, view));
         if more {
             notes.extend(done(spec, view));
         }
@@ -55,6 +60,18 @@ pub fn status(rows: &[(&PipelineSpec, StatusView)], more: bool, now: ProcessingT
         }
     }
     text
+}
+
+/// Which holes hold the watermark: the first few by name.
+fn gaps(spec: &PipelineSpec, view: &StatusView) -> Option<String> {
+    if view.gaps.is_empty() {
+        return None;
+    }
+    let named: Vec<String> = view.gaps.iter().take(GAPS_MAX).map(|gap| whole(spec, *gap)).collect();
+    let more = view.gaps_total.saturating_sub(number(named.len()));
+    let more = if more == 0 { String::new() } else { format!(" and {} more", grouped(more)) };
+    let gaps = counted(view.gaps_total, "gap");
+    Some(format!("{gaps} before committed windows: {}{more}", named.join(", ")))
 }
 
 fn done(spec: &PipelineSpec, view: &StatusView) -> Vec<String> {

@@ -1,0 +1,131 @@
+//! What the log says of one window.
+
+use std::collections::BTreeMap;
+
+use crate::id::{BatchId, Generation, RunId, Seq};
+use crate::state::{Body, CommittedWindow, Entry, FailedWindow, TimeRange};
+use crate::time::ProcessingTime;
+use crate::window::Window;
+
+/// Something that the log says of a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowEvent {
+    /// The entry.
+    pub seq: Seq,
+    /// When, by its writer's clock.
+    pub at: ProcessingTime,
+    /// The run that wrote it.
+    pub run: RunId,
+    /// What happened.
+    pub what: EventKind,
+}
+
+/// What happened to a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// It was computed and committed.
+    Committed(Box<CommittedWindow>),
+    /// It was committed as empty, in this stretch.
+    Empty(TimeRange),
+    /// It was committed as skipped, for a reason in the operator's words.
+    Skipped(String),
+    /// It could not be computed.
+    Failed(FailedWindow),
+}
+
+impl EventKind {
+    /// The word for it in JSON and on the screen.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Committed(_) => "committed",
+            Self::Empty(_) => "empty",
+            Self::Skipped(_) => "skipped",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+/// What the log says of one window; takes in entry after entry, from the first.
+#[derive(Clone, Debug)]
+pub struct WindowStory {
+    window: Window,
+    /// What batches that were begun were planned from.
+    begun: BTreeMap<BatchId, Generation>,
+    generation: Generation,
+    committed_from: Option<Generation>,
+    events: Vec<WindowEvent>,
+}
+
+impl WindowStory {
+    /// The story of `window` before the first entry.
+    #[must_use]
+    pub fn of(window: Window) -> Self {
+        let generation = Generation(0);
+        let (begun, events) = (BTreeMap::new(), Vec::new());
+        Self { window, begun, generation, committed_from: None, events }
+    }
+
+    /// The window.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        self.window
+    }
+
+    /// The admission that its last commit was planned from; `None` if it was never committed.
+    #[must_use]
+    pub fn committed_from(&self) -> Option<Generation> {
+        self.committed_from
+    }
+
+    /// What happened so far, oldest first.
+    #[must_use]
+    pub fn events(&self) -> &[WindowEvent] {
+        &self.events
+    }
+
+    /// Takes in the next entry.
+    pub fn take(&mut self, entry: &Entry) {
+        let start = self.window.start();
+        let holds = |range: &TimeRange| range.start <= start && start < range.end;
+        match &entry.body {
+            Body::Inputs(inputs) => self.generation = inputs.generation,
+            Body::Begin(begin) => drop(self.begun.insert(begin.batch, begin.generation)),
+            Body::Commit(commit) => {
+                let from = self.begun.remove(&commit.batch).unwrap_or(self.generation);
+                let mine = commit.windows.iter().find(|window| window.start == start);
+                if let Some(window) = mine {
+                    self.commit(entry, from, EventKind::Committed(Box::new(window.clone())));
+                }
+                if let Some(range) = commit.empty.iter().find(|range| holds(range)) {
+                    self.commit(entry, from, EventKind::Empty(*range));
+                }
+                self.fail(entry, &commit.failed);
+            }
+            Body::Failed(failed) => {
+                failed.batch.map(|batch| self.begun.remove(&batch));
+                self.fail(entry, &failed.windows);
+            }
+            Body::Abort { batch, .. } => drop(self.begun.remove(batch)),
+            Body::Skip(skip) if holds(&skip.range) => {
+                self.commit(entry, self.generation, EventKind::Skipped(skip.why.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    fn commit(&mut self, entry: &Entry, from: Generation, what: EventKind) {
+        self.committed_from = Some(from);
+        self.add(entry, what);
+    }
+
+    fn fail(&mut self, entry: &Entry, failed: &[FailedWindow]) {
+        if let Some(failed) = failed.iter().find(|failed| failed.start == self.window.start()) {
+            self.add(entry, EventKind::Failed(failed.clone()));
+        }
+    }
+
+    fn add(&mut self, entry: &Entry, what: EventKind) {
+        self.events.push(WindowEvent { seq: entry.n, at: entry.ts, run: entry.run, what });
+    }
+}
