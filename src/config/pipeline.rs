@@ -37,10 +37,10 @@ pub(super) fn pipeline(
     let window = report
         .required("window", raw.window.as_ref(), &place, "a table `window` with `size = \"1h\"`")
         .and_then(|raw| window(raw, report));
-    let sources = sources(name.get_ref(), raw, &place, project, report);
+    let grid = window.as_ref().ok().map(|(grid, _)| grid);
+    let sources = sources(name.get_ref(), raw, &place, grid, project, report);
     let references = reference::references(name.get_ref(), raw, project, report);
     let steps = steps(raw, &place, project, report);
-    let grid = window.as_ref().ok().map(|(grid, _)| grid);
     let outputs = output::outputs(name.get_ref(), raw, &place, grid, project, report);
     let (grid, begin) = window?;
     Ok(PipelineSpec {
@@ -125,6 +125,7 @@ fn sources(
     pipeline: &str,
     raw: &RawPipeline,
     place: &Place,
+    grid: Option<&WindowGrid>,
     project: &mut Project<'_>,
     report: &mut Report<'_>,
 ) -> Read<Vec<SourceSpec>> {
@@ -136,7 +137,8 @@ fn sources(
     let mut taken = Vec::with_capacity(tables.len());
     let mut specs = Vec::with_capacity(tables.len());
     for (table, raw) in tables {
-        specs.push(source::source(pipeline, table, raw, &taken, project, report));
+        let spec = source::source(pipeline, table, raw, &taken, project, report);
+        specs.push(spec.and_then(|spec| source::within_reach(spec, raw.get_ref(), grid, report)));
         taken.push(table.get_ref().as_str());
     }
     specs.into_iter().collect()

@@ -8,7 +8,7 @@ use crate::spec::{
     Closes, FolderSpec, OnExpired, OnNullTime, OnRemoved, PartitionType, SourceOrigin, SourceSpec,
 };
 use crate::time::Span;
-use crate::window::Margins;
+use crate::window::{Margins, WindowGrid};
 
 use super::diagnose::{Place, Read, Report, Reported};
 use super::folders::{Folder, normal};
@@ -171,6 +171,31 @@ fn margins(raw: &RawSource, report: &mut Report<'_>) -> Read<Margins> {
         lookback: lookback?.unwrap_or(Span::ZERO),
         lookahead: lookahead?.unwrap_or(Span::ZERO),
     })
+}
+
+/// Refuses margins with which a single row would belong to more windows than a file may.
+pub(super) fn within_reach(
+    spec: SourceSpec,
+    raw: &RawSource,
+    grid: Option<&WindowGrid>,
+    report: &mut Report<'_>,
+) -> Read<SourceSpec> {
+    let Some(grid) = grid else { return Ok(spec) };
+    let windows = spec.margins.windows_per_row(grid.size());
+    let max = u64::try_from(spec.max_windows_per_file).unwrap_or(u64::MAX);
+    let is_before = spec.margins.lookback >= spec.margins.lookahead;
+    let (key, set) =
+        if is_before { ("lookback", &raw.lookback) } else { ("lookahead", &raw.lookahead) };
+    match set {
+        Some(set) if windows > max => {
+            let what = format!("every row would be seen by {windows} windows of {}", grid.size());
+            let mistake = Mistake::new(Code::BadValue, what, "too far")
+                .note(format!("a file may have rows of {max} windows (`max_windows_per_file`)"))
+                .hint("use a shorter margin, or longer windows");
+            Err(report.wrong_at(format!("`{key}`"), set.span(), mistake))
+        }
+        _ => Ok(spec),
+    }
 }
 
 fn has_hive_partitioning(raw: &RawSource) -> bool {

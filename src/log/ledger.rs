@@ -76,20 +76,34 @@ pub async fn read_ledger(store: &dyn Store, state: &State) -> Result<Ledger> {
     Ok(ledger)
 }
 
+/// The records of one segment. They are taken apart beside others, for that is what takes time.
 async fn read_segment(
     store: &dyn Store,
     segment: &SegmentRef,
 ) -> Result<Vec<(Generation, FileRecord)>> {
     let name = store.name_of(&segment.key);
+    let bytes = store.read(&segment.key).await?;
+    let expected = segment.sha256;
+    let decoded = tokio::task::spawn_blocking(move || decode(&name, bytes, expected));
+    decoded.await.unwrap_or_else(|panic| {
+        Err(Error::new(Code::Bug, format!("a segment of the ledger cannot be decoded: {panic}")))
+    })
+}
+
+fn decode(
+    name: &str,
+    bytes: Option<Bytes>,
+    expected: Sha256,
+) -> Result<Vec<(Generation, FileRecord)>> {
     let damaged = |why: String| {
         Error::new(Code::StateCorrupt, format!("the ledger is damaged: {name} {why}"))
             .note("nothing was computed or written; outputs stand as they are")
             .hint("restore this file from a backup of the state folder: it is never rewritten")
     };
-    let bytes = store.read(&segment.key).await?.ok_or_else(|| damaged("is missing".to_owned()))?;
+    let bytes = bytes.ok_or_else(|| damaged("is missing".to_owned()))?;
     let hash = Sha256::of(&bytes);
-    if hash != segment.sha256 {
-        return Err(damaged(format!("has the hash {hash}, expected {}", segment.sha256)));
+    if hash != expected {
+        return Err(damaged(format!("has the hash {hash}, expected {expected}")));
     }
     let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     lines

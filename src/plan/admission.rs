@@ -1,7 +1,7 @@
 //! Which committed windows an admission touches. Decided once, when the versions enter the ledger,
 //! and logged; no later computation decides it again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::error::{Code, Error, Result};
 use crate::ledger::{FileId, FileRecord, Ledger};
@@ -163,9 +163,8 @@ fn touched(
     }
     let margins = spec.margins(&record.table);
     let cells = record.cells.iter().chain(before.iter().flat_map(|before| &before.cells));
-    let windows: BTreeSet<Window> =
-        cells.flat_map(|(cell, _)| margins.seeing(&spec.grid, *cell)).collect();
-    let touched = windows.into_iter().filter_map(|window| {
+    let windows = margins.seeing(&spec.grid, cells.map(|(cell, _)| *cell));
+    let touched = windows.filter_map(|window| {
         let (start, end) = (window.start(), window.end());
         let counts = state.is_committed(window) && !state.skipped.contains(start);
         let rows_before = before.map_or(0, |before| before.rows_between(start, end));
@@ -181,18 +180,29 @@ const WINDOWS_MAX: usize = 20_000;
 
 /// Cuts `records` into the admissions they are logged in, in order.
 #[must_use]
-pub fn admissions(records: Vec<FileRecord>) -> Vec<Vec<FileRecord>> {
+pub fn admissions(spec: &PipelineSpec, records: Vec<FileRecord>) -> Vec<Vec<FileRecord>> {
     let mut admissions: Vec<Vec<FileRecord>> = Vec::new();
     let mut windows: usize = 0;
     for record in records {
-        windows = windows.saturating_add(record.cells.len());
+        let own = windows_seeing(spec, &record);
+        windows = windows.saturating_add(own);
         match admissions.last_mut() {
             Some(admission) if windows <= WINDOWS_MAX => admission.push(record),
             _ => {
-                windows = record.cells.len();
+                windows = own;
                 admissions.push(vec![record]);
             }
         }
     }
     admissions
+}
+
+/// How many windows see a row of `record`, as far as that matters.
+fn windows_seeing(spec: &PipelineSpec, record: &FileRecord) -> usize {
+    let margins = spec.margins(&record.table);
+    if margins.is_none() {
+        return record.cells.len();
+    }
+    let cells = record.cells.iter().map(|(cell, _)| *cell);
+    margins.seeing(&spec.grid, cells).take(WINDOWS_MAX).count()
 }

@@ -179,7 +179,7 @@ impl<'a> Worker<'a> {
         if self.look.discovery.has_news() {
             let records = std::mem::take(&mut self.look.discovery.records);
             let records = judge_lateness(spec, self.state(), &self.ledger, records)?;
-            for records in admissions(records) {
+            for records in admissions(spec, records) {
                 self.admit_some(records, report).await?;
             }
         }

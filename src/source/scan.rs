@@ -92,6 +92,11 @@ async fn count(
         }
     }
     counts.add(here);
+    let cells = counts.cells.keys().copied();
+    let max = source.max_windows_per_file;
+    if source.margins.seeing(grid, cells).take(max.saturating_add(1)).count() > max {
+        return Err(too_many(source, file));
+    }
     Ok(counts)
 }
 
@@ -172,8 +177,9 @@ fn unusable_time(source: &SourceSpec, file: &OpenFile, counts: &Counts) -> Error
 fn too_many(source: &SourceSpec, file: &OpenFile) -> Error {
     Error::new(
         Code::TooManyWindows,
-        format!("{} has rows in more than {} windows", file.name(), source.max_windows_per_file),
+        format!("{} has rows of more than {} windows", file.name(), source.max_windows_per_file),
     )
+    .note("a row counts for every window that sees it, also in a margin")
     .hint("check its event times; if they are right, raise `max_windows_per_file`")
 }
 

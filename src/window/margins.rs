@@ -6,8 +6,11 @@
 //! starts of windows and all edges of what windows see. Each window sees whole cells only, so that
 //! the counts say exactly which windows a row belongs to. Without margins, cells are windows.
 
-use super::{Window, WindowGrid};
+use super::{Window, WindowGrid, WindowSet, WindowSize};
 use crate::time::{EventTime, Span};
+
+/// The last instant that a row may carry.
+const LAST: EventTime = EventTime::from_micros(EventTime::END.micros() - 1);
 
 /// How far beyond a window its query sees a source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,16 +66,29 @@ impl Margins {
         grid.window_at(at).map(Window::start)
     }
 
-    /// The windows that see the cell which starts at `cell`, ascending.
-    pub fn seeing(self, grid: &WindowGrid, cell: EventTime) -> impl Iterator<Item = Window> {
-        let at = cell.minus(self.lookahead).unwrap_or(EventTime::FIRST).max(EventTime::FIRST);
-        let last = cell.plus(self.lookback).unwrap_or(EventTime::END);
-        let mut next = grid.window_at(at);
-        std::iter::from_fn(move || {
-            let window = next.filter(|window| window.start() <= last)?;
-            next =
-                Some(window.end()).filter(|end| *end <= last).and_then(|end| grid.window_at(end));
-            Some(window)
-        })
+    /// The windows that see any of the cells which start at `cells`, ascending.
+    pub fn seeing(
+        self,
+        grid: &WindowGrid,
+        cells: impl IntoIterator<Item = EventTime>,
+    ) -> impl Iterator<Item = Window> {
+        let mut seeing = WindowSet::new();
+        for cell in cells {
+            let last = cell.plus(self.lookback).filter(|last| last.is_usable());
+            let last = grid.window_at(last.unwrap_or(LAST)).map(Window::end);
+            if let (Some(start), Some(end)) = (self.first_seeing(grid, cell), last) {
+                seeing.insert(start, end);
+            }
+        }
+        let stretches: Vec<_> = seeing.ranges().collect();
+        stretches.into_iter().flat_map(|(start, end)| grid.windows_from(start, end))
+    }
+
+    /// About how many windows of `size` see one row.
+    #[must_use]
+    pub fn windows_per_row(self, size: WindowSize) -> u64 {
+        let reach = self.lookback.seconds().saturating_add(self.lookahead.seconds());
+        let windows = reach.checked_div(size.seconds()).unwrap_or_default().saturating_add(1);
+        u64::try_from(windows).unwrap_or_default()
     }
 }

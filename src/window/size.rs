@@ -25,6 +25,19 @@ pub enum WindowSize {
 }
 
 impl WindowSize {
+    /// About how long such a window is, in seconds: the shortest month, a day without a change of
+    /// clocks.
+    #[must_use]
+    pub fn seconds(self) -> i64 {
+        const DAY: i64 = 86_400;
+        match self {
+            Self::Minutes(minutes) => i64::from(minutes).saturating_mul(60),
+            Self::Day => DAY,
+            Self::Week { .. } => 7 * DAY,
+            Self::Month => 28 * DAY,
+        }
+    }
+
     /// Reads `15m`, `6h`, `1d`, `1w` (from Monday) or `1mo`.
     ///
     /// # Errors

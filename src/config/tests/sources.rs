@@ -106,6 +106,14 @@ fn what_it_may_not_say_is_refused() {
 }
 
 #[test]
+fn a_margin_that_makes_a_row_belong_to_too_many_windows_is_refused() {
+    let errors = source_with("lookback = \"2000d\"\n", &[]).unwrap_err();
+    let said = "`lookback`: every row would be seen by";
+    assert_one(&errors, "lookback", Code::BadValue, "\"2000d\"", said);
+    assert!(source_with("lookback = \"2000d\"\nmax_windows_per_file = 3000000\n", &[]).is_ok());
+}
+
+#[test]
 fn there_may_be_several_in_the_order_of_the_file_and_with_names_of_their_own() {
     let more = |table: &str| {
         let table = format!("[pipeline.orders.source.{table}]\n");
