@@ -26,6 +26,8 @@ pub struct PipelineReport {
     pub windows_unchanged: u64,
     /// Windows that were committed as skipped.
     pub windows_skipped: u64,
+    /// Windows that are due and wait for an input that is on its way.
+    pub windows_held: u64,
     /// The first and the last entry it appended.
     pub entries: Option<(Seq, Seq)>,
     /// Rows of what was published and admitted.
@@ -55,6 +57,7 @@ impl PipelineReport {
             windows_done: 0,
             windows_unchanged: 0,
             windows_skipped: 0,
+            windows_held: 0,
             entries: None,
             rows: RowCounts::default(),
             bytes_read: 0,

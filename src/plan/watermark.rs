@@ -12,7 +12,11 @@ use crate::window::Window;
 /// event.
 #[must_use]
 pub fn source_watermark(source: &SourceSpec, state: &State) -> Option<EventTime> {
-    let promised = state.source_watermarks.get(&source.table).copied();
+    promised(source, state, state.source_watermarks.get(&source.table).copied())
+}
+
+/// The watermark of a source that is held to `promised` beside the events it brought.
+fn promised(source: &SourceSpec, state: &State, promised: Option<EventTime>) -> Option<EventTime> {
     if source.upstream().is_some() || source.closes == Closes::Clock {
         return promised;
     }
@@ -25,10 +29,15 @@ pub fn source_watermark(source: &SourceSpec, state: &State) -> Option<EventTime>
 /// its end, and what the source shows after it.
 #[must_use]
 pub fn closed_until(spec: &PipelineSpec, state: &State) -> Option<EventTime> {
-    let reached = spec
-        .sources
-        .iter()
-        .map(|source| source_watermark(source, state)?.minus(source.margins.lookahead));
+    closed_by(spec, |source| source_watermark(source, state))
+}
+
+fn closed_by(
+    spec: &PipelineSpec,
+    watermark: impl Fn(&SourceSpec) -> Option<EventTime>,
+) -> Option<EventTime> {
+    let reached =
+        spec.sources.iter().map(|source| watermark(source)?.minus(source.margins.lookahead));
     let slowest = reached.collect::<Option<Vec<_>>>()?.into_iter().min()?;
     spec.grid.window_at(slowest).map(Window::start)
 }
@@ -58,9 +67,13 @@ pub fn promises(
         let table = source.table.clone();
         known.is_none_or(|known| *known < at).then_some(SourceWatermark { table, at, by })
     };
-    let watermarks = Watermarks { sources: spec.sources.iter().filter_map(promise).collect() };
-    let after = closed_until(spec, &state.clone().foresee_watermarks(&watermarks));
-    (after > closed_until(spec, state)).then_some(watermarks)
+    let news = Watermarks { sources: spec.sources.iter().filter_map(promise).collect() };
+    let after = closed_by(spec, |source| {
+        let new = news.sources.iter().find(|new| new.table == source.table).map(|new| new.at);
+        let known = state.source_watermarks.get(&source.table).copied();
+        promised(source, state, new.max(known))
+    });
+    (after > closed_until(spec, state)).then_some(news)
 }
 
 fn promise(

@@ -179,6 +179,7 @@ impl PipelineReport {
     /// Notes where the watermark stands and what comes next.
     pub(super) fn see(&mut self, spec: &PipelineSpec, state: &State, plan: &Plan) {
         self.watermark = state.watermark;
+        self.windows_held = u64::try_from(plan.held.len()).unwrap_or(u64::MAX);
         let next = closed_until(spec, state).and_then(|until| spec.grid.window_at(until));
         let next = plan.open.first().copied().or(next);
         self.next_close = next.map(crate::window::Window::end);

@@ -64,6 +64,8 @@ pub struct WindowCounts {
     pub stale: u64,
     /// Failed the last time they were computed.
     pub failed: u64,
+    /// Computed with another query, or other reference tables, than those in force.
+    pub outdated: u64,
 }
 
 /// The most gaps that are named.
@@ -161,6 +163,7 @@ fn counts(spec: &PipelineSpec, state: &State, plan: &Plan) -> WindowCounts {
         pending: number(plan.windows.iter().filter(|due| !is_again(due.reason)).count()),
         stale: number(state.stale.len()),
         failed: number(state.failed.len()),
+        outdated: plan.outdated,
     }
 }
 
@@ -215,5 +218,16 @@ fn notes(
             (spec.grid.local_instant(request.start), spec.grid.local_instant(request.end));
         format!("request {id} is not done: {} {from} to {to}", request.verb.as_str())
     });
-    failed.chain(refused).chain(held).chain(requests).collect()
+    let waiting = plan.held.first().map(|due| {
+        let (windows, first) = (plan.held.len(), spec.grid.label(due.window));
+        format!("windows that wait for an input on its way: {windows}, the first is {first}")
+    });
+    let outdated = (plan.outdated > 0).then(|| {
+        let windows = plan.outdated;
+        format!(
+            "computed with another query or reference: {windows}; `reprocess --outdated` renews"
+        )
+    });
+    let notes = failed.chain(refused).chain(held).chain(waiting);
+    notes.chain(outdated).chain(requests).collect()
 }

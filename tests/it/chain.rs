@@ -357,6 +357,8 @@ fn a_reference_table_that_changes_is_reported_or_followed() {
     assert_eq!(project.json(&["plan", "sums"]).1["pipelines"][0]["outdated"], 0);
     weigh(&project, 20, 100);
     assert_eq!(project.json(&["plan", "sums"]).1["pipelines"][0]["outdated"], 2);
+    let (_, status) = project.json(&["status", "sums"]);
+    assert_eq!(status["pipelines"][0]["windows"]["outdated"], 2, "{status}");
     project.run();
     assert_eq!(project.entries("sums").len(), first, "nothing is due: it is only reported");
     // Whatever is computed from now on sees it.

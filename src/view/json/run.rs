@@ -39,6 +39,8 @@ pub struct RunPipelineDoc {
     pub windows_unchanged: u64,
     /// Windows that were committed as skipped.
     pub windows_skipped: u64,
+    /// Windows that are due and wait for an input that is on its way.
+    pub windows_held: u64,
     /// What became of rows.
     pub rows: RowCounts,
     /// Bytes of Parquet read.
@@ -83,6 +85,7 @@ pub fn run(report: &PipelineReport) -> RunPipelineDoc {
         windows_failed: report.failures.len(),
         windows_unchanged: report.windows_unchanged,
         windows_skipped: report.windows_skipped,
+        windows_held: report.windows_held,
         rows: report.rows,
         bytes_read: report.bytes_read,
         duration_ms: report.took.micros().div_euclid(1_000),

@@ -153,9 +153,15 @@ pub(super) fn why(group: &[DueWindow], reason: Reason) -> String {
     let one = match reason {
         Reason::New => "new".to_owned(),
         Reason::LateData => {
-            let rows = counted(sum(group, |due| due.late_rows), "late row");
-            if group.len() > 1 { rows } else { format!("{rows}, {}", counted(files, "new file")) }
+            let (late, news) = (sum(group, |due| due.late_rows), counted(files, "new file"));
+            match (late, group.len()) {
+                (0, 1) => format!("{news} in its margin"),
+                (0, _) => "late rows in their margins".to_owned(),
+                (_, 1) => format!("{}, {news}", counted(late, "late row")),
+                _ => counted(late, "late row"),
+            }
         }
+        Reason::InputChanged if files == 0 => "reference replaced".to_owned(),
         Reason::InputChanged if group.len() > 1 => "input replaced".to_owned(),
         Reason::InputChanged => format!("{} replaced", counted(files, "file")),
         Reason::InputRemoved if group.len() > 1 => "input removed".to_owned(),

@@ -70,7 +70,17 @@ pub fn run(spec: &PipelineSpec, report: &PipelineReport) -> String {
 fn idle(spec: &PipelineSpec, report: &PipelineReport) -> String {
     let name = &spec.name;
     if report.files == 0 {
-        return format!("✓ {name}    nothing to do: no file matches `path` and `glob` yet\n");
+        let reads_files = spec.sources.iter().any(|source| source.folder().is_some());
+        let why = if reads_files {
+            "no file matches `path` and `glob` yet"
+        } else {
+            "the pipeline it reads from has no rows yet"
+        };
+        return format!("✓ {name}    nothing to do: {why}\n");
+    }
+    if report.windows_held > 0 {
+        let windows = counted(report.windows_held, "window");
+        return format!("✓ {name}    {windows} wait for an input that is on its way\n");
     }
     let watermark = match report.watermark {
         Some(at) => format!("watermark {}", instant(spec, Some(at))),
@@ -101,6 +111,7 @@ fn done(spec: &PipelineSpec, report: &PipelineReport, mark: char) -> String {
         (number(report.failures.len()), "failed"),
         (report.windows_skipped, "skipped"),
         (report.windows_unchanged, "unchanged"),
+        (report.windows_held, "waiting"),
     ] {
         if count > 0 {
             parts.push(format!("{} {what}", grouped(count)));

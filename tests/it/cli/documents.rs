@@ -94,7 +94,7 @@ fn status_says_what_is_published() {
         pipeline["windows"],
         serde_json::json!({
             "committed": 4, "empty": 2, "skipped": 0, "open": 1, "pending": 0, "stale": 0,
-            "failed": 0
+            "failed": 0, "outdated": 0
         })
     );
 
