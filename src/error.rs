@@ -128,6 +128,8 @@ pub enum Code {
     InputRemoved = 3006,
     /// A file with rows in more windows than is sane.
     TooManyWindows = 3007,
+    /// What another pipeline committed, and this one reads, is damaged.
+    UpstreamDamaged = 3008,
     /// Rows later than the allowed lateness.
     Expired = 4002,
     /// Rows without a usable event time.
@@ -193,6 +195,7 @@ impl Code {
         Self::InputChanged,
         Self::InputRemoved,
         Self::TooManyWindows,
+        Self::UpstreamDamaged,
         Self::Expired,
         Self::UnusableTime,
         Self::WindowTooLarge,
@@ -243,9 +246,11 @@ impl Code {
             | Self::BadEventTimeType
             | Self::ShapeChanged
             | Self::NotTheOwner => ErrorKind::Config,
-            Self::SqlFailed | Self::CorruptInput | Self::InputChanged | Self::Bug => {
-                ErrorKind::Failed
-            }
+            Self::SqlFailed
+            | Self::CorruptInput
+            | Self::InputChanged
+            | Self::UpstreamDamaged
+            | Self::Bug => ErrorKind::Failed,
             Self::SchemaMismatch
             | Self::InputRemoved
             | Self::TooManyWindows

@@ -52,6 +52,11 @@ pub(super) fn source(
     let watermark_delay = report.read("watermark_delay", raw.watermark_delay.as_ref(), length);
     let idle_timeout = idle_timeout(&raw, report);
     let max_future = report.read("max_future", raw.max_future.as_ref(), length);
+    // What a pipeline commits does not arrive: it cannot be ahead of its arrival.
+    let max_future_default = match raw.pipeline {
+        Some(_) => Span::from_micros(i64::MAX).unwrap_or_default(),
+        None => Span::from_seconds(MAX_FUTURE_SECONDS),
+    };
     let on_null_time = report.read("on_null_time", raw.on_null_time.as_ref(), on_null_time);
     let allowed_lateness = report.read("allowed_lateness", raw.allowed_lateness.as_ref(), lateness);
     let on_expired = report.read("on_expired", raw.on_expired.as_ref(), on_expired);
@@ -66,7 +71,7 @@ pub(super) fn source(
         closes: closes?.unwrap_or(Closes::EventTime),
         watermark_delay: watermark_delay?.unwrap_or(Span::ZERO),
         idle_timeout: idle_timeout?,
-        max_future: max_future?.unwrap_or(Span::from_seconds(MAX_FUTURE_SECONDS)),
+        max_future: max_future?.unwrap_or(max_future_default),
         // Not the documented default, `quarantine`, as long as that is not supported: of what is,
         // `fail` loses nothing.
         on_null_time: on_null_time?.unwrap_or(OnNullTime::Fail),

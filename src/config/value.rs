@@ -30,8 +30,11 @@ pub(super) fn length(text: &str) -> Result<Span, Mistake> {
     })
 }
 
+/// `None` where it is too long, or no whole number of microseconds: nothing is cut off unsaid.
 fn span_of(length: Duration) -> Option<Span> {
-    Span::from_micros(i64::try_from(length.as_micros()).ok()?)
+    let is_whole = length.subsec_nanos().is_multiple_of(1_000);
+    let micros = i64::try_from(length.as_micros()).ok().filter(|_| is_whole);
+    micros.and_then(Span::from_micros)
 }
 
 /// A number of bytes, more than none: `512MiB`, `4GiB`.

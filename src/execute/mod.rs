@@ -181,7 +181,12 @@ async fn run(prepared: &Prepared, task: WindowTask) -> Result<ComputedWindow, Er
     let mut rows_out: u64 = 0;
     let query = prepared.bind(task.due.window, &task.rows).await?;
     for (output, begun) in task.spec.outputs.iter().zip(&task.begun.outputs) {
-        let rows = query.stream(&output.name)?;
+        // Where no row is seen there is nothing to ask: what had an object gets one without rows.
+        let rows = if task.due.inputs.is_empty() {
+            query.no_rows(&output.name)?
+        } else {
+            query.stream(&output.name)?
+        };
         let staged = output::stage(&task, output, begun, rows).await?;
         rows_out = rows_out.saturating_add(staged.rows);
         outputs.push(staged);

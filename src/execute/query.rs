@@ -159,13 +159,20 @@ pub(super) struct Bound<'a> {
 impl Bound<'_> {
     /// The rows of an output, in its order.
     pub(super) fn stream(&self, output: &str) -> Result<SendableRecordBatchStream> {
-        let plan = self
-            .copy
-            .physical
-            .get(output)
-            .ok_or_else(|| Error::new(Code::Bug, format!("output {output} was not planned")))?;
+        let plan = self.plan_of(output)?;
         let plan = reset_plan_states(plan.clone()).map_err(|why| run_failure(&why))?;
         execute_stream(plan, self.copy.session.task_ctx()).map_err(|why| run_failure(&why))
+    }
+
+    /// An output without rows.
+    pub(super) fn no_rows(&self, output: &str) -> Result<SendableRecordBatchStream> {
+        let schema = self.plan_of(output)?.schema();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::empty())))
+    }
+
+    fn plan_of(&self, output: &str) -> Result<&Arc<dyn ExecutionPlan>> {
+        let plan = self.copy.physical.get(output);
+        plan.ok_or_else(|| Error::new(Code::Bug, format!("output {output} was not planned")))
     }
 
     /// Frees the rows. A copy whose window failed is not given back: it is planned anew.

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error};
 use crate::ledger::{FileId, FileRecord, Ledger};
-use crate::spec::{OnExpired, PipelineSpec};
+use crate::spec::{OnExpired, PipelineSpec, SourceSpec};
 use crate::state::{Inputs, LateKind, LateWindow, RowCounts, SegmentRef, State};
 use crate::time::{EventTime, Span};
 use crate::window::Window;
@@ -84,21 +84,23 @@ pub fn admission(
 ///
 /// They are judged against the watermark that was published before this run, once: the ledger keeps
 /// the verdict. A new version of a file may correct every window that the old one had rows of.
-///
-/// # Errors
-/// If there are such rows and their source says that they must stop the run.
+/// Files with such rows are refused altogether if their source says so: the errors say which, and
+/// why.
+#[must_use]
 pub fn judge_lateness(
     spec: &PipelineSpec,
     state: &State,
     ledger: &Ledger,
-    mut records: Vec<FileRecord>,
-) -> Result<Vec<FileRecord>> {
-    let Some(watermark) = state.watermark else { return Ok(records) };
-    for record in &mut records {
+    records: Vec<FileRecord>,
+) -> (Vec<FileRecord>, Vec<Error>) {
+    let Some(watermark) = state.watermark else { return (records, Vec::new()) };
+    let (mut judged, mut refused) = (Vec::with_capacity(records.len()), Vec::new());
+    for mut record in records {
         let source = spec.source(&record.table);
         let Some((source, allowed)) =
             source.and_then(|source| Some((source, source.allowed_lateness?)))
         else {
+            judged.push(record);
             continue;
         };
         let id = FileId { table: record.table.clone(), key: record.key.clone() };
@@ -113,14 +115,17 @@ pub fn judge_lateness(
         record.cells = cells;
         record.expired.extend(expired);
         if source.on_expired == OnExpired::Fail && !record.expired.is_empty() {
-            return Err(expired_error(spec, record, watermark, allowed));
+            refused.push(expired_error(spec, source, &record, watermark, allowed));
+        } else {
+            judged.push(record);
         }
     }
-    Ok(records)
+    (judged, refused)
 }
 
 fn expired_error(
     spec: &PipelineSpec,
+    source: &SourceSpec,
     record: &FileRecord,
     watermark: EventTime,
     allowed: Span,
@@ -131,13 +136,17 @@ fn expired_error(
         window.map(|window| spec.grid.label(window)).unwrap_or_default()
     };
     let (first, last) = (label(record.expired.first()), label(record.expired.last()));
-    let windows = record.expired.len();
+    let windows = match record.expired.len() {
+        1 => format!("they belong to {first}"),
+        many => format!("they belong to {many} windows, from {first} to {last}"),
+    };
+    let name = source.name_of(&record.key);
     let watermark = spec.grid.local_instant(watermark);
-    let text = format!("{rows} rows of {} are too late for their windows", record.key);
+    let text = format!("{rows} rows of {name} are too late for their windows");
     Error::new(Code::Expired, text)
-        .note(format!("{windows} windows, from {first} to {last}"))
+        .note(windows)
         .note(format!("the watermark is {watermark}, and allowed_lateness {allowed}"))
-        .note("no window was written; the watermark has not moved")
+        .note("the whole file is refused as long as that is so")
         .hint("raise `allowed_lateness`, or set on_expired = \"drop\": such rows are only counted")
 }
 

@@ -513,12 +513,13 @@ fn a_new_version_may_correct_what_the_old_one_gave_however_late() {
 }
 
 #[test]
-fn late_rows_stop_the_run_if_they_are_told_to() {
+fn a_file_with_late_rows_is_refused_if_it_is_told_to_be_and_no_other() {
     let mut story = Story::tell("lateness 0\nfile a 8 9 10\nrun");
     story.spec.sources[0].on_expired = crate::spec::OnExpired::Fail;
-    let records = vec![record("b", &[(8, 3), (10, 1)])];
-    let judged = judge_lateness(&story.spec, &story.log.state, &story.ledger, records);
-    let error = judged.unwrap_err();
-    assert_eq!(error.code(), Code::Expired);
-    assert!(error.message().starts_with("3 rows of b"), "{error:?}");
+    let records = vec![record("b", &[(8, 3), (10, 1)]), record("c", &[(10, 1)])];
+    let (judged, refused) =
+        judge_lateness(&story.spec, &story.log.state, &story.ledger, records.clone());
+    assert_eq!((judged.as_slice(), refused.len()), (&records[1..], 1));
+    assert_eq!(refused[0].code(), Code::Expired);
+    assert!(refused[0].message().starts_with("3 rows of in/b"), "{refused:?}");
 }

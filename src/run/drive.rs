@@ -188,7 +188,7 @@ impl PipelineReport {
     /// Reports what is in the way although nothing was written.
     fn complain(&mut self, foreseen: &Foreseen) {
         let unreadable = foreseen.look.discovery.unreadable.iter().cloned().map(|why| {
-            why.note("no new window closes until it can be read; committed windows stand")
+            why.note("no new window closes until that is mended; committed windows stand")
         });
         self.errors.extend(unreadable);
         self.failures.extend(foreseen.plan.refused.iter().map(|(due, why)| FailedWindow {

@@ -78,7 +78,9 @@ impl Project {
         let before = opened.state.clone();
         let before = before.unwrap_or_else(|| State::before_first_run(spec.name.clone()));
         let records = std::mem::take(&mut look.discovery.records);
-        look.discovery.records = judge_lateness(spec, &before, &opened.ledger, records)?;
+        let (records, refused) = judge_lateness(spec, &before, &opened.ledger, records);
+        look.discovery.records = records;
+        look.discovery.unreadable.extend(refused);
         let (state, ledger) = foresee_admission(spec, before, &opened.ledger, &look.discovery)?;
         let state = match promises(spec, &state, &ledger, &look.outside) {
             Some(watermarks) => state.foresee_watermarks(&watermarks),

@@ -121,7 +121,7 @@ impl<'a> Worker<'a> {
         }
         self.refuse(&plan, observer, report).await?;
         let unreadable = self.look.discovery.unreadable.drain(..).map(|why| {
-            why.note("no new window closes until it can be read; committed windows stand")
+            why.note("no new window closes until that is mended; committed windows stand")
         });
         report.errors.extend(unreadable);
         for id in self.plan().met {
@@ -178,7 +178,8 @@ impl<'a> Worker<'a> {
         let spec = self.session.spec;
         if self.look.discovery.has_news() {
             let records = std::mem::take(&mut self.look.discovery.records);
-            let records = judge_lateness(spec, self.state(), &self.ledger, records)?;
+            let (records, refused) = judge_lateness(spec, self.state(), &self.ledger, records);
+            self.look.discovery.unreadable.extend(refused);
             for records in admissions(spec, records) {
                 self.admit_some(records, report).await?;
             }

@@ -20,10 +20,9 @@ pub use event_time::{Judge, TimeColumn, Verdict};
 pub use partition::{PartitionColumn, partition_columns};
 pub use reader::{OpenFile, SourceStore, open};
 pub use reference::{ReferenceTable, read_references, reference_versions};
-pub use upstream::{Upstream, UpstreamWindow, WINDOW_START};
+pub use upstream::{CommittedObject, Upstream, UpstreamWindow, WINDOW_START};
 
 use crate::error::{Code, Error, Result};
-use crate::id::AttemptId;
 use crate::ledger::{FileId, FileRecord, InputVersion, Ledger};
 use crate::spec::{PipelineSpec, SourceOrigin, SourceSpec};
 use crate::store::{ObjectMeta, Store};
@@ -47,7 +46,7 @@ pub struct Discovery {
     pub missing: BTreeSet<FileId>,
     /// Files of the ledger whose bytes are not to be had now, but will be.
     pub held: BTreeSet<FileId>,
-    /// Listed files that could not be read, and why.
+    /// Listed files that could not be read or are refused, and why: no new window closes meanwhile.
     pub unreadable: Vec<Error>,
     /// Everything that was listed and belongs to a source.
     pub listed: BTreeMap<FileId, Listed>,
@@ -58,13 +57,8 @@ pub struct Discovery {
 pub enum Listed {
     /// A file: it must still be as it was listed.
     File(ObjectMeta),
-    /// What another pipeline committed: its footer must name the attempt.
-    Committed {
-        /// The object's key.
-        path: String,
-        /// The attempt that was committed.
-        att: AttemptId,
-    },
+    /// What another pipeline committed: it must have those bytes.
+    Committed(CommittedObject),
 }
 
 impl Discovery {
@@ -126,7 +120,7 @@ pub async fn discover(
 }
 
 fn is_committed(found: &Discovery, id: &FileId) -> bool {
-    matches!(found.listed.get(id), Some(Listed::Committed { .. }))
+    matches!(found.listed.get(id), Some(Listed::Committed(_)))
 }
 
 /// Opens the input called `key`, which must be what was listed.
@@ -136,11 +130,7 @@ fn is_committed(found: &Discovery, id: &FileId) -> bool {
 pub async fn open_listed(store: &Arc<SourceStore>, listed: &Listed) -> Result<OpenFile> {
     match listed {
         Listed::File(meta) => open(store, meta).await,
-        Listed::Committed { path, att } => {
-            let file = open(store, &upstream::find(store, path).await?).await?;
-            upstream::check_attempt(&file, *att)?;
-            Ok(file)
-        }
+        Listed::Committed(object) => object.open(store).await.map(|(_, file)| file),
     }
 }
 

@@ -122,8 +122,14 @@ async fn listed(reference: &ReferenceSpec, store: &SourceStore) -> Result<Vec<Ob
     let files: Vec<ObjectMeta> = if let Some(name) = reference.file_name() {
         store.store().head(name).await?.into_iter().collect()
     } else {
-        let files = store.store().list().await?.into_iter();
-        files.filter(|meta| meta.key.ends_with(".parquet")).collect()
+        let files = store.store().list().await;
+        let files = files.map_err(|why| match why.code() {
+            Code::SourceMissing => none("does not exist"),
+            _ => why
+                .within(format!("reference {}", reference.table))
+                .hint("a `path` that ends in `.parquet` is one file, any other a folder"),
+        })?;
+        files.into_iter().filter(|meta| meta.key.ends_with(".parquet")).collect()
     };
     match files.len() {
         0 => Err(none("does not exist or holds no Parquet")),

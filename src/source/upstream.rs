@@ -1,7 +1,10 @@
 //! What another pipeline has committed, as input: told by its log, never by a list of its folder.
 
+use std::sync::Arc;
+
 use crate::error::{Code, Error, Result};
-use crate::hash::ContentHash;
+use crate::hash::{ContentHash, Sha256};
+use crate::id::AttemptId;
 use crate::ledger::{Delays, FileRecord, InputVersion};
 use crate::spec::{PipelineSpec, SourceSpec};
 use crate::state::{CommittedOutput, State};
@@ -59,7 +62,8 @@ impl UpstreamWindow {
 
     /// Where to find the object, and how to know it.
     pub(super) fn listed(&self) -> Listed {
-        Listed::Committed { path: self.output.path.clone(), att: self.output.att }
+        let CommittedOutput { path, att, sha256, .. } = &self.output;
+        Listed::Committed(CommittedObject { path: path.clone(), att: *att, sha256: *sha256 })
     }
 }
 
@@ -68,12 +72,12 @@ impl UpstreamWindow {
 pub(super) async fn record(
     spec: &PipelineSpec,
     source: &SourceSpec,
-    store: &std::sync::Arc<SourceStore>,
+    store: &Arc<SourceStore>,
     window: &UpstreamWindow,
 ) -> Result<FileRecord> {
-    let meta = find(store, &window.output.path).await?;
-    let file = open(store, &meta).await?;
-    check_attempt(&file, window.output.att)?;
+    let CommittedOutput { path, att, sha256, .. } = &window.output;
+    let object = CommittedObject { path: path.clone(), att: *att, sha256: *sha256 };
+    let (meta, file) = object.open(store).await?;
     if source.event_time.is_some() {
         let record = scan::scan(spec, source, store, &meta).await?;
         return Ok(FileRecord { version: window.version(), delays: Delays::default(), ..record });
@@ -100,32 +104,55 @@ pub(super) async fn record(
     })
 }
 
-/// What the store has at `path` now.
-pub(super) async fn find(store: &SourceStore, path: &str) -> Result<ObjectMeta> {
-    let found = store.store().head(path).await?;
-    found.ok_or_else(|| {
-        let name = store.store().name_of(path);
-        let text = format!("{name} is gone, although its pipeline committed it");
-        Error::new(Code::CorruptInput, text)
-            .note("it is the input of another pipeline")
-            .hint("`highwater verify` names all that is gone")
-            .hint("`highwater reprocess` of its window makes it anew")
-    })
+/// An object that another pipeline committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommittedObject {
+    /// Its key.
+    pub path: String,
+    /// The attempt that wrote it, which its footer names.
+    pub att: AttemptId,
+    /// The hash of its bytes.
+    pub sha256: Sha256,
 }
 
-/// Whether `file` was written by the attempt `att`, as its footer says.
-pub(super) fn check_attempt(file: &OpenFile, att: crate::id::AttemptId) -> Result<()> {
-    let metadata = file.metadata.metadata().file_metadata();
-    let values = metadata.key_value_metadata().into_iter().flatten();
-    let mut written = values.filter(|pair| pair.key == "highwater.attempt");
-    let is_it = written.any(|pair| pair.value.as_deref() == Some(att.to_string().as_str()));
-    if is_it {
-        return Ok(());
+impl CommittedObject {
+    /// Opens it, if it is, byte for byte, what was committed. The bytes that were hashed are those
+    /// that are read later: every read asks for the version that was found here.
+    pub(super) async fn open(&self, store: &Arc<SourceStore>) -> Result<(ObjectMeta, OpenFile)> {
+        let Some(meta) = store.store().head(&self.path).await? else {
+            return Err(self.damaged(store, "is gone"));
+        };
+        if store.store().sha256(&self.path).await? == Some(self.sha256) {
+            let file = open(store, &meta).await?;
+            return Ok((meta, file));
+        }
+        match open(store, &meta).await {
+            Ok(file) if !self.is_attempt_of(&file) => Err(Error::new(
+                Code::InputChanged,
+                format!("{} is not what its pipeline committed last", file.name()),
+            )
+            .note("its pipeline is at work on it, or was stopped in the middle of it")
+            .hint("run again once that pipeline has run: `highwater run` does both in order")),
+            Err(why) if why.code() == Code::InputChanged => Err(why),
+            _ => Err(self.damaged(store, "has other bytes than its pipeline committed")),
+        }
     }
-    Err(Error::new(
-        Code::InputChanged,
-        format!("{} is not what its pipeline committed last", file.name()),
-    )
-    .note("its pipeline is at work on it, or was stopped in the middle of it")
-    .hint("run again once that pipeline has run: `highwater run` does both in order"))
+
+    /// Whether the footer of `file` names the attempt.
+    fn is_attempt_of(&self, file: &OpenFile) -> bool {
+        let metadata = file.metadata.metadata().file_metadata();
+        let mut values = metadata.key_value_metadata().into_iter().flatten();
+        let att = self.att.to_string();
+        values.any(|pair| {
+            pair.key == "highwater.attempt" && pair.value.as_deref() == Some(att.as_str())
+        })
+    }
+
+    fn damaged(&self, store: &SourceStore, what: &str) -> Error {
+        let name = store.store().name_of(&self.path);
+        Error::new(Code::UpstreamDamaged, format!("{name} {what}"))
+            .note("it is the output of another pipeline, and read by this one")
+            .hint("`highwater verify` names all that is damaged")
+            .hint("`highwater reprocess` of its window makes it anew")
+    }
 }

@@ -99,7 +99,7 @@ pub enum OnNullTime {
 /// What becomes of rows later than the allowed lateness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnExpired {
-    /// The run is refused before it writes anything.
+    /// Their file is refused: nothing new closes as long as it is there.
     Fail,
     /// The rows are counted and left out.
     Drop,

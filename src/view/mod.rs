@@ -23,10 +23,14 @@ use crate::error::Code;
 pub fn hint(code: &str) -> Option<&'static str> {
     Some(match Code::parse(code)? {
         Code::SqlFailed => {
-            "mend the query or its input and run `highwater run`, or go on without the window: \
-             `highwater skip`"
+            "mend the query or its input and run `highwater run`; a window that was never \
+             committed can be left out: `highwater skip`"
         }
         Code::CorruptInput => "put a whole file in its place and run `highwater run`",
+        Code::UpstreamDamaged => {
+            "`highwater verify` names what is damaged; `highwater reprocess` of its window, then \
+             `highwater run`"
+        }
         Code::InputRemoved => "put the file back and run `highwater run`",
         Code::WindowTooLarge => "raise `max_object_bytes` or `memory_limit` in [engine]",
         Code::StorageFull => "make room and run `highwater run` again",

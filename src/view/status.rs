@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::id::RunId;
 use crate::plan::{Plan, closed_until};
 use crate::spec::PipelineSpec;
-use crate::state::{Reason, RowCounts, State, TimeRange};
+use crate::state::{RowCounts, State, TimeRange};
 use crate::time::{EventTime, ProcessingTime, Span};
 use crate::window::WindowSet;
 
@@ -21,7 +21,7 @@ pub enum PipelineState {
     New,
     /// Windows failed and wait for their cause to be mended.
     Failed,
-    /// An input file cannot be read, so no new window closes.
+    /// An input cannot be read, so no new window closes; or windows wait for one on its way.
     Held,
     /// Its watermark is older than `overdue_after`.
     Overdue,
@@ -62,7 +62,7 @@ pub struct WindowCounts {
     pub pending: u64,
     /// Committed, and due again.
     pub stale: u64,
-    /// Failed the last time they were computed.
+    /// Of all these: failed the last time they were computed.
     pub failed: u64,
     /// Computed with another query, or other reference tables, than those in force.
     pub outdated: u64,
@@ -70,6 +70,9 @@ pub struct WindowCounts {
 
 /// The most gaps that are named.
 const GAPS_MAX: usize = 100;
+
+/// The most inputs that are named as being in the way.
+const NOTES_MAX: usize = 10;
 
 /// How a pipeline stands.
 #[derive(Clone, Debug)]
@@ -117,7 +120,7 @@ pub fn status(
         PipelineState::Disabled
     } else if windows.failed > 0 || !plan.refused.is_empty() {
         PipelineState::Failed
-    } else if !unreadable.is_empty() {
+    } else if !unreadable.is_empty() || !plan.held.is_empty() {
         PipelineState::Held
     } else if !has_run {
         PipelineState::New
@@ -151,17 +154,16 @@ fn counts(spec: &PipelineSpec, state: &State, plan: &Plan) -> WindowCounts {
         let ranges = ranges.ranges().filter(|(start, _)| *start > EventTime::FIRST);
         ranges.map(|(start, end)| number(spec.grid.windows_from(start, end).count())).sum()
     };
-    let is_again = |reason: Reason| {
-        use Reason::{InputChanged, InputRemoved, LateData, QueryChanged, UpstreamChanged};
-        matches!(reason, LateData | InputChanged | InputRemoved | UpstreamChanged | QueryChanged)
-    };
+    let refused = plan.refused.iter().map(|(due, _)| due);
+    let due = plan.windows.iter().chain(&plan.held).chain(refused);
+    let (again, pending): (Vec<_>, Vec<_>) = due.partition(|due| state.is_committed(due.window));
     WindowCounts {
         committed: number(state.windows.len()),
         empty: windows_in(&state.empty),
         skipped: windows_in(&state.skipped),
         open: number(plan.open.len()),
-        pending: number(plan.windows.iter().filter(|due| !is_again(due.reason)).count()),
-        stale: number(state.stale.len()),
+        pending: number(pending.len()),
+        stale: number(again.len()),
         failed: number(state.failed.len()),
         outdated: plan.outdated,
     }
@@ -212,6 +214,7 @@ fn notes(
     });
     let held = unreadable
         .iter()
+        .take(NOTES_MAX)
         .map(|why| format!("no new window closes: {} {}", why.code(), why.message()));
     let requests = state.requests.iter().map(|(id, request)| {
         let (from, to) =

@@ -225,6 +225,26 @@ fn a_chain_sees_its_margins_and_closes_behind_its_pipeline() {
 }
 
 #[test]
+fn the_events_of_a_chain_may_have_times_of_their_own() {
+    let config = chained("report")
+        .replace("output = \"totals\"", "output = \"large\"\nevent_time = \"event_time\"")
+        .replace("sum(t.total", "sum(t.value")
+        .replace("t._window_start", "t.event_time");
+    let project = Project::new(&config);
+    weigh(&project, 10, 100);
+    // Long after the day on which their objects are written.
+    let later = |hour: i64| at(hour) + 24 * 365 * 90 * HOUR;
+    let rows: Vec<Row> = (0..8).map(|hour| (later(hour) + 1, "a", 50)).collect();
+    project.feed("a.parquet", &rows);
+    crate::support::touch(&project.path("in/a.parquet"), later(0));
+    project.run();
+    assert_eq!(
+        sums(&project),
+        ["key=a weight=1500 hours=3 before=0", "key=a weight=2000 hours=4 before=1"]
+    );
+}
+
+#[test]
 fn a_plan_says_what_it_cannot_know_yet() {
     let project = fed(7, "report");
     let (_, plan) = project.json(&["plan"]);
@@ -344,6 +364,44 @@ fn an_hour_whose_object_is_gone_is_said_to_be() {
         .unwrap();
     assert_eq!(code(&ended), 0);
     project.run();
+    project.assert_sound();
+}
+
+#[test]
+fn an_hour_whose_bytes_were_changed_is_not_read() {
+    let project = fed(7, "report");
+    project.run();
+    let object = project.path("out/totals/dt=2026-01-01/hour=01/data.parquet");
+    let mut bytes = fs::read(&object).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&object, bytes).unwrap();
+    let before = sums(&project);
+    project.feed("late.parquet", &[(at(2), "b", 1)]);
+    let (exit, run) = project.json(&["run"]);
+    let failures = run["pipelines"][1]["failures"].as_array().unwrap();
+    assert_eq!((exit, failures.len()), (3, 1), "{run}");
+    assert_eq!(failures[0]["code"], "HW3008");
+    assert_eq!(sums(&project)[0], before[0], "what needs it stands as it was");
+    assert_ne!(sums(&project)[1], before[1], "what does not need it goes on");
+    let ended = project
+        .command(&[
+            "reprocess",
+            "tiny",
+            "--from",
+            "2026-01-01T01",
+            "--to",
+            "2026-01-01T02",
+            "--yes",
+        ])
+        .output()
+        .unwrap();
+    assert_eq!(code(&ended), 0);
+    project.run();
+    assert_eq!(
+        sums(&project)[0],
+        "key=a weight=30 hours=3 before=0; key=b weight=100 hours=1 before=0"
+    );
     project.assert_sound();
 }
 

@@ -81,6 +81,52 @@ fn a_window_waits_while_a_file_it_needs_is_written_anew() {
 }
 
 #[test]
+fn a_pipeline_whose_windows_wait_is_held() {
+    let project = project("settle = \"1h\"");
+    project.feed("a.parquet", &[(DAY_0, "a", 1), (DAY_0 + HOUR, "a", 1)]);
+    let old = arrived_at(&project, "a.parquet") - 2 * HOUR;
+    crate::support::touch(&project.path("in/a.parquet"), old);
+    project.run();
+    // The file is written anew, and a late one needs its window.
+    project.feed("a.parquet", &[(DAY_0, "a", 2), (DAY_0 + HOUR, "a", 2)]);
+    project.feed("late.parquet", &[(DAY_0 + 1, "late", 3)]);
+    crate::support::touch(&project.path("in/late.parquet"), old);
+    project.run();
+    let (exit, status) = project.json(&["status", "--exit-code"]);
+    let pipeline = &status["pipelines"][0];
+    assert_eq!((exit, &pipeline["state"]), (1, &"held".into()), "{status}");
+    assert_eq!(pipeline["windows"]["stale"], 1);
+    assert!(pipeline["notes"].to_string().contains("wait for an input"), "{status}");
+    let (exit, run) = project.json(&["run"]);
+    assert_eq!((exit, &run["pipelines"][0]["windows_held"]), (0, &1.into()), "{run}");
+}
+
+#[test]
+fn a_file_with_expired_rows_is_refused_and_everything_else_goes_on() {
+    let project = project("allowed_lateness = \"2h\"\non_expired = \"fail\"");
+    let at = |hour: i64| DAY_0 + hour * HOUR;
+    project.feed("a.parquet", &[(at(0), "a", 1), (at(5), "a", 1), (at(8), "a", 1)]);
+    project.run();
+    project.feed("late.parquet", &[(at(1), "too late", 1), (at(6), "b", 1)]);
+    project.feed("other.parquet", &[(at(6), "in time", 1), (at(9), "a", 1)]);
+    let (exit, run) = project.json(&["run"]);
+    let pipeline = &run["pipelines"][0];
+    // What is late and was admitted is computed; the window that would close does not.
+    assert_eq!((exit, &pipeline["windows_done"]), (4, &1.into()), "{run}");
+    assert_eq!(pipeline["watermark"], "2026-01-01T08:00:00Z");
+    assert_eq!(run["errors"][0]["code"], "HW4002");
+    let (_, status) = project.json(&["status"]);
+    assert_eq!(status["pipelines"][0]["state"], "held", "{status}");
+    let (exit, explained) = project.json(&["explain", "tiny", "2026-01-01T06:30"]);
+    assert_eq!((exit, &explained["state"]), (0, &"committed".into()), "{explained}");
+    // Without the row that is too late, all of it is taken in.
+    project.feed("late.parquet", &[(at(6), "b", 1)]);
+    let reports = project.run();
+    assert_eq!(reports[0].windows_done, 2, "{reports:?}");
+    project.assert_sound();
+}
+
+#[test]
 fn a_source_that_falls_silent_lets_its_last_windows_close() {
     let project = project("idle_timeout = \"6h\"\nwatermark_delay = \"1h\"");
     project.feed("a.parquet", &[(DAY_0, "a", 1), (DAY_0 + 3 * HOUR, "a", 1)]);

@@ -244,6 +244,26 @@ fn a_replaced_file_makes_exactly_its_old_and_new_windows_due() {
     assert!(large(1).is_empty() && large(2).len() == 1 && large(4).len() == 1, "{outputs:?}");
 }
 
+#[test]
+fn a_window_that_loses_its_last_row_is_left_without_rows() {
+    let config = TINY.replace("event_time =", "on_removed = \"recompute\"\nevent_time =").replace(
+        "SELECT key, count(*) AS n, sum(value) AS total FROM events GROUP BY key",
+        "SELECT 'all' AS key, count(*) AS n FROM events",
+    );
+    let project = Project::new(&config);
+    let at = |hour: i64| DAY_0 + hour * HOUR;
+    project.feed("a.parquet", &[(at(0), "a", 1), (at(2), "a", 1)]);
+    project.feed("b.parquet", &[(at(1), "b", 1)]);
+    project.run();
+    fs::remove_file(project.path("in/b.parquet")).unwrap();
+    project.run();
+    let totals = |hour: i64| {
+        project.outputs()[&format!("out/totals/dt=2026-01-01/hour=0{hour}/data.parquet")].clone()
+    };
+    assert_eq!((totals(0), totals(1)), (vec!["key=all n=1".to_owned()], Vec::new()));
+    project.assert_sound();
+}
+
 /// Starts of the windows that were committed from entry `first` of the log on; none may be twice.
 fn recomputed(project: &Project, first: usize) -> BTreeSet<String> {
     let mut starts = BTreeSet::new();

@@ -88,6 +88,12 @@ fn what_it_may_not_say_is_refused() {
              help: remove one of the two",
         ),
         (
+            "lookback = \"1500ns\"\n",
+            Code::BadValue,
+            "\"1500ns\"",
+            "`lookback`: `1500ns` is not a length of time",
+        ),
+        (
             "output = \"daily\"\n",
             Code::Conflict,
             "\"daily\"",

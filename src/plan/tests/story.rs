@@ -140,7 +140,7 @@ impl Story {
     pub(crate) fn files(&mut self, records: Vec<FileRecord>) {
         let log = &mut self.log;
         let segment = log.inputs(Vec::new()).segment;
-        let records = judge_lateness(&self.spec, &log.state, &self.ledger, records).unwrap();
+        let records = judge_lateness(&self.spec, &log.state, &self.ledger, records).0;
         let inputs = admission(&self.spec, &log.state, &self.ledger, &records, segment, 0).unwrap();
         let generation = inputs.generation;
         log.add(Body::Inputs(inputs));

@@ -7,6 +7,7 @@ use super::{counted, grouped, instant, instant_after, label, number, sign};
 use crate::report::PipelineReport;
 use crate::spec::PipelineSpec;
 use crate::state::{CommittedWindow, FailedWindow};
+use crate::time::Span;
 use crate::view::hint;
 
 /// One committed window of a run.
@@ -61,7 +62,7 @@ pub fn run(spec: &PipelineSpec, report: &PipelineReport) -> String {
             }
         }
     }
-    if let (Some(id), false) = (report.request, is_well) {
+    if let (Some(id), false) = (report.request, is_well && report.windows_held == 0) {
         let _ = writeln!(text, "  request {id} stays open until it is done: see `requests`");
     }
     text
@@ -70,8 +71,10 @@ pub fn run(spec: &PipelineSpec, report: &PipelineReport) -> String {
 fn idle(spec: &PipelineSpec, report: &PipelineReport) -> String {
     let name = &spec.name;
     if report.files == 0 {
-        let reads_files = spec.sources.iter().any(|source| source.folder().is_some());
-        let why = if reads_files {
+        let mut folders = spec.sources.iter().filter_map(|source| source.folder());
+        let why = if folders.any(|folder| folder.settle > Span::ZERO) {
+            "no file matches `path` and `glob` that is older than `settle`"
+        } else if spec.sources.iter().any(|source| source.folder().is_some()) {
             "no file matches `path` and `glob` yet"
         } else {
             "the pipeline it reads from has no rows yet"
