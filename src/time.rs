@@ -123,14 +123,16 @@ impl EventTime {
         Some(zone.from_utc_datetime(&self.to_utc()?.naive_utc()))
     }
 
-    /// Reads what a person types: RFC 3339, or a date, date-hour or date-time without offset, which
-    /// is read in `zone`.
+    /// Reads what a person types: RFC 3339, or a month, date, date-hour or date-time without offset,
+    /// which is read in `zone`.
     #[must_use]
     pub fn parse(text: &str, zone: Tz) -> Option<Self> {
         if let Ok(at) = DateTime::parse_from_rfc3339(text) {
             return Some(Self::from_utc(at.to_utc()));
         }
-        if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        let is_month = text.len() == 7;
+        let day = if is_month { format!("{text}-01") } else { text.to_owned() };
+        if let Ok(date) = NaiveDate::parse_from_str(&day, "%Y-%m-%d") {
             return Self::from_local(zone, date.and_hms_opt(0, 0, 0)?);
         }
         let (date, clock) = text.split_once(['T', ' '])?;
@@ -328,6 +330,7 @@ mod tests {
         let berlin = chrono_tz::Europe::Berlin;
         for (text, expected) in [
             ("2026-06-01", "2026-05-31T22:00:00Z"),
+            ("2026-06", "2026-05-31T22:00:00Z"),
             ("2026-06-01T05", "2026-06-01T03:00:00Z"),
             ("2026-06-01T05:30", "2026-06-01T03:30:00Z"),
             ("2026-06-01 05:30:15", "2026-06-01T03:30:15Z"),

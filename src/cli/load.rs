@@ -121,8 +121,9 @@ pub(super) fn instant(
     let usable = EventTime::parse(text, spec.grid.zone()).filter(|at| at.is_usable());
     usable.ok_or_else(|| {
         vec![
-            Error::new(Code::Usage, format!("{option} is not a time: `{text}`"))
-                .hint("write 2026-10-31, 2026-10-31T05, or RFC 3339: 2026-10-31T05:00:00Z"),
+            Error::new(Code::Usage, format!("{option} is not a time: `{text}`")).hint(
+                "write 2026-10, 2026-10-31, 2026-10-31T05, or RFC 3339: 2026-10-31T05:00:00Z",
+            ),
         ]
     })
 }

@@ -142,7 +142,7 @@ fn expired_error(
     };
     let name = source.name_of(&record.key);
     let watermark = spec.grid.local_instant(watermark);
-    let text = format!("{rows} rows of {name} are too late for their windows");
+    let text = format!("{name} has rows that are too late for their windows: {rows}");
     Error::new(Code::Expired, text)
         .note(windows)
         .note(format!("the watermark is {watermark}, and allowed_lateness {allowed}"))
