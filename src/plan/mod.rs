@@ -25,7 +25,7 @@ use crate::error::{Code, Error};
 use crate::id::{RequestId, Seq};
 use crate::ledger::{FileId, Ledger};
 use crate::spec::{OnQueryChange, PipelineSpec};
-use crate::state::{LateKind, Reason, Request, State, TimeRange, Verb, WindowState};
+use crate::state::{Reason, Request, State, TimeRange, Verb, WindowState};
 use crate::time::EventTime;
 use crate::window::{Window, WindowSet};
 
@@ -102,6 +102,24 @@ pub struct DueWindow {
     pub late_rows: u64,
     /// Files that brought them, or that changed.
     pub late_files: u64,
+}
+
+impl DueWindow {
+    /// A window that sees no row.
+    #[must_use]
+    pub fn empty(window: Window, reason: Reason) -> Self {
+        Self {
+            window,
+            reason,
+            inputs: Vec::new(),
+            rows: 0,
+            margin: 0,
+            bytes: 0,
+            bytes_in_memory: 0,
+            late_rows: 0,
+            late_files: 0,
+        }
+    }
 }
 
 impl Plan {
@@ -207,13 +225,7 @@ impl Planner<'_> {
 
     fn stale(&mut self) {
         for (start, stale) in &self.facts.state.stale {
-            let reason = match stale.kind {
-                LateKind::LateData => Reason::LateData,
-                LateKind::InputChanged => Reason::InputChanged,
-                LateKind::InputRemoved => Reason::InputRemoved,
-                LateKind::UpstreamChanged => Reason::UpstreamChanged,
-            };
-            self.add_or_empty(*start, stale.end, reason);
+            self.add_or_empty(*start, stale.end, stale.kind.into());
         }
     }
 
@@ -356,17 +368,7 @@ impl Planner<'_> {
     }
 
     fn due_window(&self, window: Window, reason: Reason) -> DueWindow {
-        let mut due = DueWindow {
-            window,
-            reason,
-            inputs: Vec::new(),
-            rows: 0,
-            margin: 0,
-            bytes: 0,
-            bytes_in_memory: 0,
-            late_rows: 0,
-            late_files: 0,
-        };
+        let mut due = DueWindow::empty(window, reason);
         for (record, input) in self.sight.inputs_of(window) {
             let share = |bytes| share_of(bytes, input.seen(), record.rows);
             due.rows = due.rows.saturating_add(input.rows);

@@ -15,7 +15,7 @@ use crate::id::Generation;
 use crate::ledger::{Admitted, FileId, FileRecord};
 use crate::plan::{DueWindow, Facts, Plan, Sight, WindowInput};
 use crate::spec::PipelineSpec;
-use crate::state::{CommittedOutput, LateKind, Reason, TimeRange};
+use crate::state::{CommittedOutput, Reason, TimeRange};
 use crate::time::ProcessingTime;
 use crate::window::Window;
 
@@ -229,23 +229,14 @@ impl<'a> Explained<'a> {
         let since = state.stale.get(&start);
         let reason = match since.map(|since| since.kind) {
             _ if state.failed.contains_key(&start) => Reason::FailedBefore,
-            Some(LateKind::LateData) => Reason::LateData,
-            Some(LateKind::InputChanged) => Reason::InputChanged,
-            Some(LateKind::InputRemoved) => Reason::InputRemoved,
-            Some(LateKind::UpstreamChanged) => Reason::UpstreamChanged,
+            Some(kind) => kind.into(),
             None if state.skipped.contains(start) || self.is_before_begin() => Reason::Requested,
             None => Reason::New,
         };
         DueWindow {
-            window,
-            reason,
-            inputs: Vec::new(),
-            rows: 0,
-            margin: 0,
-            bytes: 0,
-            bytes_in_memory: 0,
             late_rows: since.map_or(0, |since| since.rows),
             late_files: since.map_or(0, |since| since.files),
+            ..DueWindow::empty(window, reason)
         }
     }
 

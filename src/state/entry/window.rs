@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::TimeRange;
+use super::{LateKind, TimeRange};
 use crate::hash::{ContentHash, Sha256};
 use crate::id::{AttemptId, BatchId, Generation, Revision, Seq};
 use crate::state::RowCounts;
@@ -74,6 +74,17 @@ pub enum Reason {
     InDoubt,
     /// Its last computation failed.
     FailedBefore,
+}
+
+impl From<LateKind> for Reason {
+    fn from(kind: LateKind) -> Self {
+        match kind {
+            LateKind::LateData => Self::LateData,
+            LateKind::InputChanged => Self::InputChanged,
+            LateKind::InputRemoved => Self::InputRemoved,
+            LateKind::UpstreamChanged => Self::UpstreamChanged,
+        }
+    }
 }
 
 impl Reason {
