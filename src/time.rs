@@ -123,8 +123,8 @@ impl EventTime {
         Some(zone.from_utc_datetime(&self.to_utc()?.naive_utc()))
     }
 
-    /// Reads what a person types: RFC 3339, or a month, date, date-hour or date-time without offset,
-    /// which is read in `zone`.
+    /// Reads what a person types: RFC 3339, or a month, date, date-hour or date-time without
+    /// offset, which is read in `zone`.
     #[must_use]
     pub fn parse(text: &str, zone: Tz) -> Option<Self> {
         if let Ok(at) = DateTime::parse_from_rfc3339(text) {
