@@ -57,6 +57,16 @@ fn find(given: Option<&Path>) -> Result<PathBuf, Error> {
     .hint("go to the project's folder, or name the file with `--config`"))
 }
 
+/// The pipelines that a run takes: those that are named, else all that are enabled.
+pub(super) fn pick_enabled<'a>(
+    project: &'a Project,
+    which: &Pipelines,
+) -> Result<Vec<&'a PipelineSpec>, Vec<Error>> {
+    let is_named = !which.pipelines.is_empty();
+    let picked = pick(project, which)?.into_iter();
+    Ok(picked.filter(|spec| spec.enabled || is_named).collect())
+}
+
 /// The pipelines that the arguments name, in the order of the configuration; all if none is named.
 pub(super) fn pick<'a>(
     project: &'a Project,

@@ -16,7 +16,7 @@ pub(super) async fn plan(
     args: &PlanArgs,
     output: &Output,
 ) -> Result<u8, Failed> {
-    let pipelines = load::pick(project, &args.which)?;
+    let pipelines = load::pick_enabled(project, &args.which)?;
     let (work, code) = show(project, &pipelines, None, output).await;
     Ok(if code == 0 && work && args.exit_code { 10 } else { code })
 }
@@ -90,12 +90,17 @@ pub(super) async fn foresee(
 ) -> Result<(Foreseen, Option<Error>), Error> {
     let session = Session::new(project, spec);
     let opened = project.open(spec).await?;
-    let foreseen = project.foresee(&session, &opened, request.cloned()).await?;
+    let mut foreseen = project.foresee(&session, &opened, request.cloned()).await?;
     // Where a file cannot be read, that is told, and what follows from it need not be.
-    let mistake = if foreseen.look.discovery.unreadable.is_empty() {
-        session.prepare(&project.engine, &foreseen.look, &foreseen.ledger).await.err()
-    } else {
-        None
-    };
-    Ok((foreseen, mistake))
+    if !foreseen.look.discovery.unreadable.is_empty() {
+        return Ok((foreseen, None));
+    }
+    match session.prepare(&project.engine, &foreseen.look, &foreseen.ledger).await {
+        Ok(Some(_)) => Ok((foreseen, None)),
+        Ok(None) => {
+            foreseen.plan.hold();
+            Ok((foreseen, None))
+        }
+        Err(mistake) => Ok((foreseen, Some(mistake))),
+    }
 }

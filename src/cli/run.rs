@@ -17,9 +17,7 @@ use crate::view::json::{self, RunDoc, SCHEMA};
 use crate::view::text;
 
 pub(super) async fn run(project: &Project, args: &RunArgs, output: &Output) -> Result<u8, Failed> {
-    let pipelines = load::pick(project, &args.which)?;
-    let is_named = !args.which.pipelines.is_empty();
-    let pipelines: Vec<_> = pipelines.into_iter().filter(|spec| spec.enabled || is_named).collect();
+    let pipelines = load::pick_enabled(project, &args.which)?;
     if args.writing.dry_run {
         return Ok(plan::show(project, &pipelines, None, output).await.1);
     }

@@ -68,7 +68,7 @@ pub struct Plan {
     pub empty: Vec<TimeRange>,
     /// Windows that are due but cannot be computed, and why.
     pub refused: Vec<(DueWindow, Error)>,
-    /// Windows that are due, and wait for an input that is on its way.
+    /// Windows that are due, and wait for an input: it is on its way, or cannot be read, ascending.
     pub held: Vec<DueWindow>,
     /// Windows that see rows and are not closed yet, ascending.
     pub open: Vec<Window>,
@@ -123,6 +123,12 @@ impl DueWindow {
 }
 
 impl Plan {
+    /// Makes all windows wait: nobody can tell yet what the columns of a source are.
+    pub fn hold(&mut self) {
+        self.held.append(&mut self.windows);
+        self.held.sort_by_key(|held| held.window);
+    }
+
     /// Whether there is nothing to compute and nothing to commit.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -138,6 +144,7 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
         sight: Sight::new(facts.spec, facts.ledger),
         closed_until: closed_until(facts.spec, facts.state),
         due: BTreeMap::new(),
+        blocked: Vec::new(),
         empty: WindowSet::default(),
     };
     planner.in_doubt();
@@ -155,6 +162,8 @@ struct Planner<'a> {
     sight: Sight<'a>,
     closed_until: Option<EventTime>,
     due: BTreeMap<EventTime, (Window, Reason)>,
+    /// Closed windows that may not be taken up, because a listed file cannot be read.
+    blocked: Vec<DueWindow>,
     empty: WindowSet,
 }
 
@@ -176,9 +185,16 @@ impl Planner<'_> {
         let (spec, state) = (self.facts.spec, self.facts.state);
         let first_window = self.sight.first().map(Window::start);
         let first = state.watermark.or(spec.begin).or(first_window);
-        if let (Some(first), Some(until)) = (first, self.may_close_until())
-            && first < until
-        {
+        let Some((first, until)) =
+            first.zip(self.closed_until).filter(|(first, until)| first < until)
+        else {
+            return;
+        };
+        if self.facts.is_held {
+            let closed = self.sight.windows_from(first, until);
+            let blocked = closed.filter(|window| !state.is_committed(*window));
+            self.blocked = blocked.map(|window| self.due_window(window, Reason::New)).collect();
+        } else {
             // Before the first window with rows there may be one that had some once.
             self.sweep(state.watermark.unwrap_or(self.base()), until, Reason::New);
         }
@@ -348,7 +364,7 @@ impl Planner<'_> {
         }
     }
 
-    fn finish(self, met: Vec<RequestId>) -> Plan {
+    fn finish(mut self, met: Vec<RequestId>) -> Plan {
         let base = Some(self.base());
         let mut plan = Plan { base, met, open: self.open_windows(), ..Plan::default() };
         for (window, reason) in self.due.values() {
@@ -359,6 +375,10 @@ impl Planner<'_> {
                 None => plan.windows.push(due),
             }
         }
+        let due = &self.due;
+        self.blocked.retain(|blocked| !due.contains_key(&blocked.window.start()));
+        plan.held.append(&mut self.blocked);
+        plan.held.sort_by_key(|held| held.window);
         let outdated = self.facts.state.windows.values().filter(|window| self.is_outdated(window));
         plan.outdated = u64::try_from(outdated.count()).unwrap_or(u64::MAX);
         plan.windows.sort_by_key(|due| (rank(due.reason), due.window));

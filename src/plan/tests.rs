@@ -348,11 +348,11 @@ fn a_vanished_input_makes_nothing_due() {
 
 #[test]
 fn an_unreadable_file_keeps_windows_from_closing_and_nothing_else() {
-    assert_eq!(timeline("file a 8 9 10\nheld"), "open 10\n");
+    assert_eq!(timeline("file a 8 9 10\nheld"), "hold 8\nhold 9\nopen 10\n");
     assert_eq!(
         timeline("file a 7 8 9 10\nrun\nfile b 7 11\ncrash 8\nreprocess 9 10\nheld"),
         "compute 8 in_doubt, rows 1\ncompute 7 late_data, rows 2, late 1 of 1\n\
-         compute 9 requested, rows 1\nopen 11\n"
+         compute 9 requested, rows 1\nhold 10\nopen 11\n"
     );
 }
 

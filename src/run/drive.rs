@@ -63,13 +63,19 @@ async fn drive(
 ) -> Result<()> {
     let spec = session.spec;
     let opened = project.open(spec).await?;
-    let foreseen = project.foresee(session, &opened, None).await?;
+    let mut foreseen = project.foresee(session, &opened, None).await?;
     if is_idle(spec, asked, &foreseen, observer, report) {
         return Ok(());
     }
     // Before the lease: what cannot be done must not leave a trace in the log.
     asked.check(spec, &foreseen.state)?;
     let prepared = prepare(project, session, asked, &foreseen).await?;
+    if prepared.is_none() {
+        foreseen.plan.hold();
+        if is_idle(spec, asked, &foreseen, observer, report) {
+            return Ok(());
+        }
+    }
     let seen = opened.state.as_ref().map(|state| state.head);
 
     let info = LeaseInfo {

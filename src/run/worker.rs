@@ -79,7 +79,8 @@ impl<'a> Worker<'a> {
             report.entries = Some((first, last));
         }
         if self.publisher.is_idle() {
-            report.see(self.session.spec, self.state(), &self.plan());
+            let plan = if asked.computes() { self.plan_or_wait() } else { self.plan() };
+            report.see(self.session.spec, self.state(), &plan);
         } else if let Ok(Some(state)) = self.log.read().await {
             // The writer's own state is ahead of the log by what it could not append.
             report.watermark = state.watermark;
@@ -280,12 +281,11 @@ impl<'a> Worker<'a> {
         plan(&self.look.facts(self.session.spec, self.state(), &self.ledger, &self.outdated))
     }
 
-    /// The plan; if nobody can tell the columns of a source yet, because everything it reads is on
-    /// its way, all windows wait.
+    /// The plan; if nobody can tell the columns of a source yet, all windows wait.
     fn plan_or_wait(&self) -> Plan {
         let mut plan = self.plan();
-        if self.prepared.is_none() && !self.look.discovery.held.is_empty() {
-            plan.held.append(&mut plan.windows);
+        if self.prepared.is_none() {
+            plan.hold();
         }
         plan
     }

@@ -132,7 +132,8 @@ impl CommittedObject {
                 format!("{} is not what its pipeline committed last", file.name()),
             )
             .note("its pipeline is at work on it, or was stopped in the middle of it")
-            .hint("run again once that pipeline has run: `highwater run` does both in order")),
+            .hint("run again once that pipeline has run: `highwater run` does both in order")
+            .hint("if it stays so, `highwater verify` names it: `highwater reprocess` its window")),
             Err(why) if why.code() == Code::InputChanged => Err(why),
             _ => Err(self.damaged(store, "has other bytes than its pipeline committed")),
         }

@@ -27,6 +27,10 @@ pub fn hint(code: &str) -> Option<&'static str> {
              committed can be left out: `highwater skip`"
         }
         Code::CorruptInput => "put a whole file in its place and run `highwater run`",
+        Code::InputChanged => {
+            "run again; if it stays so and the input is the output of another pipeline, \
+             `highwater verify` names it, and `highwater reprocess` of its window makes it anew"
+        }
         Code::UpstreamDamaged => {
             "`highwater verify` names what is damaged; `highwater reprocess` of its window, then \
              `highwater run`"

@@ -223,7 +223,7 @@ fn notes(
     });
     let waiting = plan.held.first().map(|due| {
         let (windows, first) = (plan.held.len(), spec.grid.label(due.window));
-        format!("windows that wait for an input on its way: {windows}, the first is {first}")
+        format!("windows that wait for an input: {windows}, the first is {first}")
     });
     let outdated = (plan.outdated > 0).then(|| {
         let windows = plan.outdated;

@@ -245,6 +245,33 @@ fn the_events_of_a_chain_may_have_times_of_their_own() {
 }
 
 #[test]
+fn a_pipeline_waits_for_one_that_is_complete_and_has_published_nothing() {
+    let early =
+        chained("report").replacen("size = \"1h\"", "size = \"1h\"\nbegin = \"2026-01-01T05\"", 1);
+    let both = early.replace(
+        "[pipeline.sums.reference",
+        "[pipeline.sums.source.own]\npath = \"in\"\nevent_time = \"event_time\"\n\n\
+         [pipeline.sums.reference",
+    );
+    let project = Project::new(&both);
+    weigh(&project, 10, 100);
+    // The rows lie before its begin, but for one whose window is open.
+    project.feed("a.parquet", &[(at(0), "a", 1), (at(1), "a", 1), (at(7), "a", 1)]);
+    for _ in 0..2 {
+        let (exit, run) = project.json(&["run"]);
+        assert_eq!((exit, &run["errors"]), (0, &serde_json::json!([])), "{run}");
+        assert_eq!(run["pipelines"][1]["windows_held"], 1, "{run}");
+    }
+    let entries = project.entries("sums").len();
+    project.run();
+    assert_eq!(project.entries("sums").len(), entries, "to wait leaves no trace");
+    project.feed("b.parquet", &[(at(5), "a", 1)]);
+    project.run();
+    assert_eq!(sums(&project).len(), 2);
+    project.assert_sound();
+}
+
+#[test]
 fn a_plan_says_what_it_cannot_know_yet() {
     let project = fed(7, "report");
     let (_, plan) = project.json(&["plan"]);

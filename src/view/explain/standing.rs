@@ -130,15 +130,15 @@ impl Explained<'_> {
         sources: &[SourceStanding],
         left_out: &[LeftOut],
     ) -> Option<String> {
-        if let Some(Work::Wait(_)) = work {
-            let held = left_out.iter().find(|left| left.why == WhyLeftOut::Held);
-            let name = held.map_or("an input", |held| held.name.as_str());
-            return Some(format!("it waits for {name}, which is on its way"));
+        let on_its_way = left_out.iter().find(|left| left.why == WhyLeftOut::Held);
+        if let (Some(Work::Wait(_)), Some(input)) = (work, on_its_way) {
+            return Some(format!("it waits for {}, which is on its way", input.name));
         }
         match state {
             Standing::InDoubt | Standing::Failed | Standing::Stale | Standing::Pending => None,
             Standing::Held => Some(
-                "it is closed, but no new window is taken up while a listed file cannot be read"
+                "it is closed, but no new window is taken up while a listed file cannot be read, \
+                 or is refused"
                     .to_owned(),
             ),
             Standing::Open => Some(self.why_open(sources)),

@@ -55,7 +55,7 @@ fn every_state_is_told_with_its_reason() {
         ("file a 8 9\nfail 8", 8, "failed failed_before"),
         ("file a 8 9\ncrash 8", 8, "in_doubt in_doubt"),
         ("file a 8 9\nwait a", 8, "held new"),
-        ("file a 8 9\nheld", 8, "held"),
+        ("file a 8 9\nheld", 8, "held new"),
         ("file a 8 9\nheld", 9, "open"),
         ("file a 8 9\nrun\nfile b 8\ngone a", 8, "failed late_data"),
         ("begin 8\nfile a 3 9", 3, "before_begin"),

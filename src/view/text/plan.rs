@@ -43,7 +43,8 @@ pub fn plan(
         let bounds = |due: &DueWindow| (due.window.start(), due.window.end());
         let which = labels(spec, bounds(first), bounds(last));
         let windows = counted(number(plan.held.len()), "window");
-        let _ = writeln!(text, "  waiting   {windows}, {which}: an input is on its way");
+        let _ =
+            writeln!(text, "  waiting   {windows}, {which}: an input is on its way or in the way");
     }
     text.push_str(&not_yet(spec, plan));
     if plan.outdated > 0 {

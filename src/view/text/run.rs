@@ -83,7 +83,7 @@ fn idle(spec: &PipelineSpec, report: &PipelineReport) -> String {
     }
     if report.windows_held > 0 {
         let windows = counted(report.windows_held, "window");
-        return format!("✓ {name}    {windows} wait for an input that is on its way\n");
+        return format!("✓ {name}    {windows} wait for an input\n");
     }
     let watermark = match report.watermark {
         Some(at) => format!("watermark {}", instant(spec, Some(at))),
