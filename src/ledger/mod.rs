@@ -74,10 +74,9 @@ pub struct FileRecord {
     pub since: Option<Generation>,
 }
 
-// Serde hands over a reference.
-#[allow(clippy::trivially_copy_pass_by_ref)]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
+/// Whether a number need not be written, for serde.
+pub(crate) fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
+    *number == N::default()
 }
 
 impl FileRecord {
@@ -87,10 +86,19 @@ impl FileRecord {
         self.expired.iter().fold(0, |sum, (_, rows)| sum.saturating_add(*rows))
     }
 
-    /// What is left of a file that is gone for good.
+    /// A version of a file without a row.
     #[must_use]
-    pub fn without_rows(&self) -> Self {
+    pub fn empty(
+        table: String,
+        key: String,
+        version: InputVersion,
+        arrived_at: ProcessingTime,
+    ) -> Self {
         Self {
+            table,
+            key,
+            version,
+            arrived_at,
             rows: 0,
             bytes_in_memory: 0,
             event_range: None,
@@ -99,11 +107,17 @@ impl FileRecord {
             expired: Vec::new(),
             null_time: 0,
             future: 0,
-            removed: true,
+            removed: false,
             settles: false,
             since: None,
-            ..self.clone()
         }
+    }
+
+    /// What is left of a file that is gone for good.
+    #[must_use]
+    pub fn without_rows(&self) -> Self {
+        let (table, key, version) = (self.table.clone(), self.key.clone(), self.version.clone());
+        Self { removed: true, ..Self::empty(table, key, version, self.arrived_at) }
     }
 
     /// Rows in the cells that start from `start` to `end`, exclusive.
@@ -269,22 +283,11 @@ mod tests {
     use super::*;
 
     fn record(key: &str, size: u64, cells: &[(i64, u64)]) -> FileRecord {
+        let version = InputVersion { size, mark: "m".into(), sha256: None };
         FileRecord {
-            table: "t".into(),
-            key: key.into(),
-            version: InputVersion { size, mark: "m".into(), sha256: None },
-            arrived_at: ProcessingTime::from_micros(0),
             rows: cells.iter().map(|(_, rows)| rows).sum(),
-            bytes_in_memory: 0,
-            event_range: None,
             cells: cells.iter().map(|(at, n)| (EventTime::from_micros(*at), *n)).collect(),
-            delays: Delays::default(),
-            expired: Vec::new(),
-            null_time: 0,
-            future: 0,
-            removed: false,
-            settles: false,
-            since: None,
+            ..FileRecord::empty("t".into(), key.into(), version, ProcessingTime::from_micros(0))
         }
     }
 

@@ -235,6 +235,7 @@ impl Planner<'_> {
             ];
             let stop = stops.into_iter().flatten().fold(until, EventTime::min);
             self.empty.insert(at, stop);
+            // Never at a standstill, whatever the two ways to look at the ledger say.
             at = if stop > at { stop } else { window.end() };
         }
     }

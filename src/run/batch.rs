@@ -77,7 +77,7 @@ impl Worker<'_> {
 
     /// The entry of the reference tables, if there are any.
     fn references(&self) -> Option<Seq> {
-        let last = self.state().references.last_key_value().map(|(seq, _)| *seq);
+        let last = self.state().references().map(|(seq, _)| seq);
         last.filter(|_| !self.session.spec.references.is_empty())
     }
 

@@ -42,7 +42,7 @@ impl Project {
         let now = self.clock.now();
         let upstreams = self.upstreams(spec).await?;
         let discovery = discover(spec, &session.sources, &upstreams, ledger, now).await?;
-        let known = state.and_then(|state| state.references.last_key_value());
+        let known = state.and_then(State::references);
         let known = known.map(|(_, references)| references);
         let references = reference_versions(spec, &session.sources, known).await?;
         let upstream = upstreams.into_iter();
@@ -224,8 +224,8 @@ fn is_same_table(table: &str, then: &References, now: &References) -> bool {
 
 /// Whether the reference tables that are logged last have the bytes of `now`.
 pub(super) fn are_logged(state: &State, now: &References) -> bool {
-    let last = state.references.last_key_value().map(|(_, references)| &references.tables);
-    let last = last.map(Vec::as_slice).unwrap_or_default();
+    let last = state.references().map(|(_, references)| references.tables.as_slice());
+    let last = last.unwrap_or_default();
     last.len() == now.tables.len()
         && last.iter().zip(&now.tables).all(|(then, now)| then.is_same(now))
 }

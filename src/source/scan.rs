@@ -126,22 +126,17 @@ fn record(
         return Err(unusable_time(source, file, &counts));
     }
     let rows = file.metadata.metadata().file_metadata().num_rows();
+    let version = InputVersion { size: seen.size, mark: seen.mark.clone(), sha256: None };
+    let (table, key) = (source.table.clone(), seen.key.clone());
     Ok(FileRecord {
-        table: source.table.clone(),
-        key: seen.key.clone(),
-        version: InputVersion { size: seen.size, mark: seen.mark.clone(), sha256: None },
-        arrived_at: seen.modified_at,
         rows: u64::try_from(rows).unwrap_or_default(),
         bytes_in_memory: bytes_in_memory(file),
         event_range: counts.range,
         cells: counts.cells.into_iter().collect(),
         delays: counts.delays,
-        expired: Vec::new(),
         null_time: counts.null_time,
         future: counts.future,
-        removed: false,
-        settles: false,
-        since: None,
+        ..FileRecord::empty(table, key, version, seen.modified_at)
     })
 }
 

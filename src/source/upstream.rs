@@ -62,8 +62,12 @@ impl UpstreamWindow {
 
     /// Where to find the object, and how to know it.
     pub(super) fn listed(&self) -> Listed {
+        Listed::Committed(self.object())
+    }
+
+    fn object(&self) -> CommittedObject {
         let CommittedOutput { path, att, sha256, .. } = &self.output;
-        Listed::Committed(CommittedObject { path: path.clone(), att: *att, sha256: *sha256 })
+        CommittedObject { path: path.clone(), att: *att, sha256: *sha256 }
     }
 }
 
@@ -75,9 +79,7 @@ pub(super) async fn record(
     store: &Arc<SourceStore>,
     window: &UpstreamWindow,
 ) -> Result<FileRecord> {
-    let CommittedOutput { path, att, sha256, .. } = &window.output;
-    let object = CommittedObject { path: path.clone(), att: *att, sha256: *sha256 };
-    let (meta, file) = object.open(store).await?;
+    let (meta, file) = window.object().open(store).await?;
     if source.event_time.is_some() {
         let record = scan::scan(spec, source, store, &meta).await?;
         return Ok(FileRecord { version: window.version(), delays: Delays::default(), ..record });
@@ -85,22 +87,13 @@ pub(super) async fn record(
     let cell = source.margins.cell_at(&spec.grid, window.start);
     let rows = window.output.rows;
     let has_rows = cell.filter(|_| rows > 0);
+    let (table, key) = (source.table.clone(), window.output.path.clone());
     Ok(FileRecord {
-        table: source.table.clone(),
-        key: window.output.path.clone(),
-        version: window.version(),
-        arrived_at: meta.modified_at,
         rows,
         bytes_in_memory: scan::bytes_in_memory(&file),
         event_range: has_rows.map(|_| (window.start, window.start)),
         cells: has_rows.map(|cell| (cell.start(), rows)).into_iter().collect(),
-        delays: Delays::default(),
-        expired: Vec::new(),
-        null_time: 0,
-        future: 0,
-        removed: false,
-        settles: false,
-        since: None,
+        ..FileRecord::empty(table, key, window.version(), meta.modified_at)
     })
 }
 

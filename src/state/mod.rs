@@ -174,6 +174,12 @@ impl State {
         self.queries.last_key_value().map(|(seq, query)| (*seq, query))
     }
 
+    /// The reference tables in force, and the entry that brought them; `None` before the first.
+    #[must_use]
+    pub fn references(&self) -> Option<(Seq, &References)> {
+        self.references.last_key_value().map(|(seq, references)| (*seq, references))
+    }
+
     /// The seq that the next entry takes; `None` at the end of time.
     #[must_use]
     pub fn next_seq(&self) -> Option<Seq> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use crate::equal::assert_equal;
-use crate::kill::kill_at;
+use crate::kill::{kill_at, run_well};
 use crate::support::{
     DAY_0, HOUR, Outputs, Project, Row, TINY, code, document, flight_days, write_rows,
 };
@@ -317,27 +317,17 @@ fn an_hour_computed_again_with_equal_rows_ends_there() {
     let reports = project.run();
     assert_eq!(reports[0].windows_unchanged, 7);
     // So is an hour that was asked for, although its object is another one now.
-    let ended = project
-        .command(&[
-            "reprocess",
-            "tiny",
-            "--from",
-            "2026-01-01T01",
-            "--to",
-            "2026-01-01T03",
-            "--yes",
-        ])
-        .output()
-        .unwrap();
-    assert_eq!(code(&ended), 0, "{ended:?}");
+    run_well(
+        &project,
+        &["reprocess", "tiny", "--from", "2026-01-01T01", "--to", "2026-01-01T03", "--yes"],
+    );
     project.run();
     assert_eq!(project.entries("sums").len(), first);
     // The objects that were replaced are read like any other.
-    let ended = project
-        .command(&["reprocess", "sums", "--from", "2026-01-01", "--to", "2026-01-02", "--yes"])
-        .output()
-        .unwrap();
-    assert_eq!(code(&ended), 0, "{ended:?}");
+    run_well(
+        &project,
+        &["reprocess", "sums", "--from", "2026-01-01", "--to", "2026-01-02", "--yes"],
+    );
     assert_eq!(reasons(&project, "sums", first).len(), 2);
     project.assert_sound();
 }
@@ -377,19 +367,10 @@ fn an_hour_whose_object_is_gone_is_said_to_be() {
     let failures = run["pipelines"][0]["failures"].as_array().unwrap();
     assert_eq!((exit, failures.len()), (3, 1), "{run}");
     assert!(failures[0]["message"].as_str().unwrap().contains("hour=01/data.parquet is gone"));
-    let ended = project
-        .command(&[
-            "reprocess",
-            "tiny",
-            "--from",
-            "2026-01-01T01",
-            "--to",
-            "2026-01-01T02",
-            "--yes",
-        ])
-        .output()
-        .unwrap();
-    assert_eq!(code(&ended), 0);
+    run_well(
+        &project,
+        &["reprocess", "tiny", "--from", "2026-01-01T01", "--to", "2026-01-01T02", "--yes"],
+    );
     project.run();
     project.assert_sound();
 }
@@ -411,19 +392,10 @@ fn an_hour_whose_bytes_were_changed_is_not_read() {
     assert_eq!(failures[0]["code"], "HW3008");
     assert_eq!(sums(&project)[0], before[0], "what needs it stands as it was");
     assert_ne!(sums(&project)[1], before[1], "what does not need it goes on");
-    let ended = project
-        .command(&[
-            "reprocess",
-            "tiny",
-            "--from",
-            "2026-01-01T01",
-            "--to",
-            "2026-01-01T02",
-            "--yes",
-        ])
-        .output()
-        .unwrap();
-    assert_eq!(code(&ended), 0);
+    run_well(
+        &project,
+        &["reprocess", "tiny", "--from", "2026-01-01T01", "--to", "2026-01-01T02", "--yes"],
+    );
     project.run();
     assert_eq!(
         sums(&project)[0],
@@ -454,8 +426,7 @@ fn a_reference_table_that_changes_is_reported_or_followed() {
         ["key=a weight=80 hours=3 before=0", "key=a weight=140 hours=4 before=1"]
     );
     assert_eq!(project.json(&["plan", "sums"]).1["pipelines"][0]["outdated"], 1);
-    let ended = project.command(&["reprocess", "sums", "--outdated", "--yes"]).output().unwrap();
-    assert_eq!(code(&ended), 0, "{ended:?}");
+    run_well(&project, &["reprocess", "sums", "--outdated", "--yes"]);
     assert_eq!(sums(&project)[1], "key=a weight=280 hours=4 before=1");
     assert_eq!(project.json(&["plan", "sums"]).1["pipelines"][0]["outdated"], 0);
 

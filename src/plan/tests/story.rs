@@ -24,7 +24,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use crate::ledger::{Delays, FileId, FileRecord, InputVersion, Ledger};
+use crate::ledger::{FileId, FileRecord, InputVersion, Ledger};
 use crate::plan::*;
 use crate::spec::{
     Closes, FolderSpec, OnExpired, OnNullTime, OnQueryChange, OnRemoved, PipelineSpec,
@@ -272,22 +272,13 @@ pub(crate) fn record(name: &str, rows: &[(i64, u64)]) -> FileRecord {
     let FileId { table, key } = file_id(name);
     let middle = |(n, _): &(i64, u64)| hour(*n).plus(HALF_AN_HOUR).unwrap();
     let total = rows.iter().map(|(_, rows)| rows).sum();
+    let version = InputVersion { size: 100 * total, mark: format!("{rows:?}"), sha256: None };
     FileRecord {
-        table,
-        key,
-        version: InputVersion { size: 100 * total, mark: format!("{rows:?}"), sha256: None },
-        arrived_at: ProcessingTime::from_micros(0),
         rows: total,
         bytes_in_memory: 1000 * total,
         event_range: rows.first().map(middle).zip(rows.last().map(middle)),
         cells: rows.iter().map(|(n, rows)| (hour(*n), *rows)).collect(),
-        delays: Delays::default(),
-        null_time: 0,
-        future: 0,
-        expired: Vec::new(),
-        removed: false,
-        settles: false,
-        since: None,
+        ..FileRecord::empty(table, key, version, ProcessingTime::from_micros(0))
     }
 }
 

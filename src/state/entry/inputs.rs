@@ -16,7 +16,7 @@ pub struct Inputs {
     /// Where the records are.
     pub segment: SegmentRef,
     /// How many of the newest segments it takes the place of: it holds their records too.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::ledger::is_zero")]
     pub replaces: u64,
     /// Per table: the highest usable event time among the new versions.
     pub last_event_at: Vec<(String, EventTime)>,
@@ -24,11 +24,6 @@ pub struct Inputs {
     pub refused: RowCounts,
     /// Committed windows that these versions touch. Decided here, once.
     pub late: Vec<LateWindow>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 /// A stored, immutable list of file records.

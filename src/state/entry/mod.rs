@@ -192,16 +192,11 @@ pub struct ShapeSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<String>,
     /// How far before its windows the queries see it, in microseconds: cells depend on it.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::ledger::is_zero")]
     pub lookback_micros: i64,
     /// How far after its windows the queries see it, in microseconds.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::ledger::is_zero")]
     pub lookahead_micros: i64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
-fn is_zero(micros: &i64) -> bool {
-    *micros == 0
 }
 
 /// Where one output lies.
