@@ -117,7 +117,7 @@ impl StateLog {
     /// # Errors
     /// If the store cannot be listed.
     async fn newest_listed(&self) -> Result<Option<Seq>> {
-        let listed = self.store.list().await?;
+        let listed = self.store.list("log/").await?;
         Ok(listed.iter().filter_map(|meta| layout::entry_of(&meta.key)).max())
     }
 

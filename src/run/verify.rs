@@ -111,7 +111,7 @@ async fn unknown_objects(
         }
         let staging = project.staging(&spec.name);
         let store = crate::store::LocalStore::new(folder, staging, root, project.clock);
-        for meta in store.list().await? {
+        for meta in store.list("").await? {
             let path = format!("{root}/{}", meta.key);
             if !path.ends_with(".parquet") || known.contains(&path) {
                 continue;

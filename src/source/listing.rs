@@ -22,7 +22,7 @@ pub(super) async fn files(
     let options = glob::MatchOptions { require_literal_separator: true, ..Default::default() };
     let mut news = Vec::new();
     let mut has_files = false;
-    let listed = store.store().list().await.map_err(|why| unlisted(source, folder, why))?;
+    let listed = store.store().list("").await.map_err(|why| unlisted(source, folder, why))?;
     for meta in listed {
         if !folder.glob.matches_with(&meta.key, options) {
             continue;

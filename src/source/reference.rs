@@ -122,7 +122,7 @@ async fn listed(reference: &ReferenceSpec, store: &SourceStore) -> Result<Vec<Ob
     let files: Vec<ObjectMeta> = if let Some(name) = reference.file_name() {
         store.store().head(name).await?.into_iter().collect()
     } else {
-        let files = store.store().list().await;
+        let files = store.store().list("").await;
         let files = files.map_err(|why| match why.code() {
             Code::SourceMissing => none("does not exist"),
             _ => why

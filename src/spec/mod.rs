@@ -4,9 +4,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+mod location;
 mod reference;
 mod source;
 
+pub use location::{Location, Prefix, Scheme, normal};
 pub use reference::{OnReferenceChange, ReferenceSpec};
 pub use source::{
     Closes, FolderSpec, OnExpired, OnNullTime, OnRemoved, PartitionType, SourceOrigin, SourceSpec,

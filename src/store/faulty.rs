@@ -1,7 +1,7 @@
 //! A store that fails on purpose, for tests: at the n-th call, before or after its effect.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -87,8 +87,12 @@ impl Store for FaultyStore {
         self.inner.name_of(key)
     }
 
-    async fn list(&self) -> Result<Vec<ObjectMeta>> {
-        self.read_or_fail(self.inner.list()).await
+    fn path_of(&self, key: &str) -> Option<PathBuf> {
+        self.inner.path_of(key)
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<ObjectMeta>> {
+        self.read_or_fail(self.inner.list(folder)).await
     }
 
     async fn head(&self, key: &str) -> Result<Option<ObjectMeta>> {
@@ -109,6 +113,18 @@ impl Store for FaultyStore {
 
     async fn create(&self, key: &str, bytes: Bytes) -> Written {
         self.write_or_fail(self.inner.create(key, bytes)).await
+    }
+
+    async fn adopt(&self, key: &str, from: &dyn Store, seen: &ObjectMeta) -> Written {
+        self.write_or_fail(self.inner.adopt(key, from, seen)).await
+    }
+
+    async fn overwrite(&self, key: &str, bytes: Bytes) -> Result<()> {
+        self.read_or_fail(self.inner.overwrite(key, bytes)).await
+    }
+
+    async fn remove(&self, seen: &ObjectMeta) -> Result<()> {
+        self.read_or_fail(self.inner.remove(seen)).await
     }
 
     async fn publish(&self, key: &str, staged: &Path, over: Option<&str>) -> Written {

@@ -94,7 +94,7 @@ impl LocalStore {
         }
     }
 
-    fn list_now(&self) -> Result<Vec<ObjectMeta>> {
+    fn list_now(&self, folder: &str) -> Result<Vec<ObjectMeta>> {
         let root = fs::canonicalize(&self.root).map_err(|why| match why.kind() {
             io::ErrorKind::NotFound => {
                 Error::new(Code::SourceMissing, format!("folder {} does not exist", self.label))
@@ -102,7 +102,10 @@ impl LocalStore {
             _ => io_error("list", &self.label, &why),
         })?;
         let mut found = Vec::new();
-        let mut folders = vec![(root.clone(), String::new())];
+        if !folder.is_empty() && !root.join(folder).is_dir() {
+            return Ok(found);
+        }
+        let mut folders = vec![(root.join(folder), folder.to_owned())];
         while let Some((folder, prefix)) = folders.pop() {
             let failed = |why: &io::Error| self.failure("list", &prefix, why);
             for item in fs::read_dir(&folder).map_err(|why| failed(&why))? {
@@ -254,6 +257,48 @@ impl LocalStore {
         }
     }
 
+    /// Gives the file `from` one more name, `key`; `None` if that is not possible.
+    fn link_now(&self, key: &str, from: &Path) -> Option<Written> {
+        let target = self.path(key);
+        let folder = target.parent().unwrap_or(&self.root);
+        let made = make_folders(folder);
+        match made.and_then(|()| fs::hard_link(from, &target)) {
+            Ok(()) => Some(match sync_folder(folder) {
+                Ok(()) => Written::Stored,
+                Err(why) => Written::Untrusted(self.failure("sync the folder of", key, &why)),
+            }),
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {
+                Some(Written::Unclear(self.failure("create", key, &why)))
+            }
+            Err(_) => None,
+        }
+    }
+
+    fn overwrite_now(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        let target = self.path(key);
+        let staged = self.staging.join(layout::staged_creation(self.clock.new_id()));
+        let folder = target.parent().unwrap_or(&self.root);
+        let made = make_folders(&self.staging).and_then(|()| make_folders(folder));
+        let written = made.and_then(|()| write_new(&staged, bytes));
+        written
+            .and_then(|()| fs::rename(&staged, &target))
+            .and_then(|()| sync_folder(folder))
+            .map_err(|why| self.failure("write", key, &why))
+    }
+
+    fn remove_now(&self, seen: &ObjectMeta) -> Result<()> {
+        let path = self.path(&seen.key);
+        let removed = match fs::symlink_metadata(&path) {
+            Ok(metadata) if mark(&metadata) == seen.mark => fs::remove_file(&path),
+            Ok(_) => Ok(()),
+            Err(why) => Err(why),
+        };
+        match removed {
+            Err(why) if !is_absent(&why) => Err(self.failure("remove", &seen.key, &why)),
+            _ => Ok(()),
+        }
+    }
+
     fn publish_now(&self, key: &str, staged: &Path, over: Option<&str>) -> Written {
         let target = self.path(key);
         let refused = |why: &io::Error| Written::Refused(self.failure("publish", key, why));
@@ -296,8 +341,13 @@ impl Store for LocalStore {
         }
     }
 
-    async fn list(&self) -> Result<Vec<ObjectMeta>> {
-        self.blocking(|this| this.list_now()).await?
+    fn path_of(&self, key: &str) -> Option<PathBuf> {
+        Some(self.path(key))
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<ObjectMeta>> {
+        let folder = folder.to_owned();
+        self.blocking(move |this| this.list_now(&folder)).await?
     }
 
     async fn head(&self, key: &str) -> Result<Option<ObjectMeta>> {
@@ -324,6 +374,28 @@ impl Store for LocalStore {
         let key = key.to_owned();
         let written = self.blocking(move |this| this.create_now(&key, &bytes)).await;
         written.unwrap_or_else(Written::Unclear)
+    }
+
+    async fn adopt(&self, key: &str, from: &dyn Store, seen: &ObjectMeta) -> Written {
+        if let Some(path) = from.path_of(&seen.key) {
+            let to = key.to_owned();
+            match self.blocking(move |this| this.link_now(&to, &path)).await {
+                Ok(Some(written)) => return written,
+                Ok(None) => {}
+                Err(why) => return Written::Unclear(why),
+            }
+        }
+        super::copy(self, key, from, seen).await
+    }
+
+    async fn overwrite(&self, key: &str, bytes: Bytes) -> Result<()> {
+        let key = key.to_owned();
+        self.blocking(move |this| this.overwrite_now(&key, &bytes)).await?
+    }
+
+    async fn remove(&self, seen: &ObjectMeta) -> Result<()> {
+        let seen = seen.clone();
+        self.blocking(move |this| this.remove_now(&seen)).await?
     }
 
     async fn publish(&self, key: &str, staged: &Path, over: Option<&str>) -> Written {

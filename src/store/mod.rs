@@ -9,7 +9,7 @@ mod local;
 
 use std::fmt;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -60,8 +60,14 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// The name of `key` as a person would write it, for messages.
     fn name_of(&self, key: &str) -> String;
 
-    /// All objects below the root, by key, whatever their names. Order is by key.
-    async fn list(&self) -> Result<Vec<ObjectMeta>>;
+    /// The file that holds the object at `key`, if objects are files of this machine.
+    fn path_of(&self, _key: &str) -> Option<PathBuf> {
+        None
+    }
+
+    /// All objects whose keys begin with `folder`, which is empty or ends with `/`, but for those
+    /// with a part of their name that begins with `_` or `.`. Order is by key.
+    async fn list(&self, folder: &str) -> Result<Vec<ObjectMeta>>;
 
     /// The object at `key`; `None` if there is none.
     async fn head(&self, key: &str) -> Result<Option<ObjectMeta>>;
@@ -78,7 +84,35 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Creates the object at `key` with `bytes`, if there is none.
     async fn create(&self, key: &str, bytes: Bytes) -> Written;
 
+    /// Creates the object at `key` with the bytes of the version `seen` in the store `from`, if
+    /// there is none at `key`. On one file system no byte is copied.
+    async fn adopt(&self, key: &str, from: &dyn Store, seen: &ObjectMeta) -> Written {
+        copy(self, key, from, seen).await
+    }
+
+    /// Stores `bytes` at `key`, whatever was there before. Only for hints: two writers may
+    /// overtake each other, and a reader may see what was there before.
+    async fn overwrite(&self, key: &str, bytes: Bytes) -> Result<()>;
+
+    /// Removes the version `seen`. That it is gone, or is another by now, is no error: then nothing
+    /// is removed, as far as the store can tell.
+    async fn remove(&self, seen: &ObjectMeta) -> Result<()>;
+
     /// Puts the file `staged` in place as the object at `key`, if that still has the mark `over`,
     /// or does not exist if `over` is `None`. The staged file is gone afterwards if this succeeds.
     async fn publish(&self, key: &str, staged: &Path, over: Option<&str>) -> Written;
+}
+
+/// Creates the object at `key` in `to` by reading and writing its bytes.
+async fn copy<S: Store + ?Sized>(
+    to: &S,
+    key: &str,
+    from: &dyn Store,
+    seen: &ObjectMeta,
+) -> Written {
+    let whole = 0..seen.size;
+    match from.read_ranges(seen, std::slice::from_ref(&whole)).await {
+        Ok(pieces) => to.create(key, pieces.into_iter().next().unwrap_or_default()).await,
+        Err(why) => Written::Refused(why),
+    }
 }

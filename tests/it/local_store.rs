@@ -60,7 +60,7 @@ impl Disk {
     }
 
     fn list(&self) -> Result<Vec<String>> {
-        let listed = block_on(self.store.list())?;
+        let listed = block_on(self.store.list(""))?;
         Ok(listed.into_iter().map(|meta| meta.key).collect())
     }
 }

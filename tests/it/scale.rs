@@ -61,11 +61,12 @@ impl Store for Counting {
         key.to_owned()
     }
 
-    async fn list(&self) -> Result<Vec<ObjectMeta>> {
+    async fn list(&self, folder: &str) -> Result<Vec<ObjectMeta>> {
         self.count("list");
         let mut listed = self.others.clone();
         let objects = self.objects.lock().unwrap();
         listed.extend(objects.iter().map(|(key, bytes)| meta(key, bytes.len())));
+        listed.retain(|meta| meta.key.starts_with(folder));
         listed.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(listed)
     }
@@ -96,6 +97,14 @@ impl Store for Counting {
         self.count("create");
         self.objects.lock().unwrap().insert(key.to_owned(), bytes);
         Written::Stored
+    }
+
+    async fn overwrite(&self, _: &str, _: Bytes) -> Result<()> {
+        unreachable!("no hint is written")
+    }
+
+    async fn remove(&self, _: &ObjectMeta) -> Result<()> {
+        unreachable!("nothing is removed")
     }
 
     async fn publish(&self, _: &str, _: &Path, _: Option<&str>) -> Written {
