@@ -22,6 +22,7 @@ use crate::id::{AttemptId, Seq};
 use crate::log::StateLog;
 use crate::state::{Body, FailedWindow, State};
 use crate::store::{Store, Written, layout};
+use crate::time::EventTime;
 
 /// The first pause before a write is tried again; it doubles with each try.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -59,6 +60,26 @@ impl Publisher {
     #[must_use]
     pub fn state(&self) -> &State {
         self.writer.state()
+    }
+
+    /// Recalls the facts of the windows at `starts`.
+    ///
+    /// # Errors
+    /// If the log is damaged or cannot be read.
+    pub async fn recall(&mut self, starts: &[EventTime]) -> Result<()> {
+        let wanted = self.state().wanted(starts.iter().copied());
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.state().clone();
+        self.log.recall(&mut state, wanted).await?;
+        self.replace_state(state);
+        Ok(())
+    }
+
+    /// Takes another form of the same state.
+    pub fn replace_state(&mut self, state: State) {
+        self.writer.replace_state(state);
     }
 
     /// Whether the last command ended with everything known, so that another can follow.

@@ -1,11 +1,11 @@
 //! What a command did, as data; and who is told while it does it.
 
 use crate::error::{Code, Error, ErrorKind};
-use crate::id::{PipelineName, RequestId, Seq};
+use crate::id::{Epoch, PipelineName, RequestId, Seq};
 use crate::plan::Plan;
 use crate::spec::PipelineSpec;
-use crate::state::{CommittedWindow, FailedWindow, RowCounts};
-use crate::time::{EventTime, Span};
+use crate::state::{CommittedWindow, FailedWindow, RowCounts, Who};
+use crate::time::{EventTime, ProcessingTime, Span};
 
 /// What one command did to one pipeline.
 #[derive(Clone, Debug)]
@@ -42,6 +42,8 @@ pub struct PipelineReport {
     pub errors: Vec<Error>,
     /// The request it recorded, if it was asked for one.
     pub request: Option<RequestId>,
+    /// Under which name what was asked for was left for the run that holds the lease.
+    pub left: Option<uuid::Uuid>,
 }
 
 impl PipelineReport {
@@ -65,6 +67,7 @@ impl PipelineReport {
             failures: Vec::new(),
             errors: Vec::new(),
             request: None,
+            left: None,
         }
     }
 
@@ -206,6 +209,60 @@ impl ProblemKind {
             Self::Sha256 => "sha256",
             Self::Rows => "rows",
             Self::InDoubt => "in_doubt",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Who holds the lease of a pipeline.
+#[derive(Clone, Debug)]
+pub struct LeaseReport {
+    /// The pipeline.
+    pub pipeline: PipelineName,
+    /// The newest epoch; `None` before the first run.
+    pub epoch: Option<Epoch>,
+    /// Its holder; `None` if nobody holds it.
+    pub held: Option<Held>,
+    /// How many requests were left for the holder.
+    pub left: usize,
+}
+
+/// The holder of a lease.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The process.
+    pub who: Who,
+    /// Since when, by its clock.
+    pub since: ProcessingTime,
+    /// What is known of the process.
+    pub signs: Signs,
+    /// When its heart beat last, by the store's clock; `None` if it did not yet.
+    pub beat_at: Option<ProcessingTime>,
+    /// How many windows it has dealt with, and how many it planned, by the last beat.
+    pub windows: Option<(u64, u64)>,
+}
+
+/// What is known of the process that holds a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signs {
+    /// It lives and holds the lock.
+    Locked,
+    /// It is gone: the next run takes over at once.
+    Gone,
+    /// It is on this host, working or stopped.
+    There,
+    /// It is, or was, on another host.
+    Unknown,
+}
+
+impl Signs {
+    /// The word for it in JSON and on the screen.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Locked => "alive",
+            Self::Gone => "gone",
+            Self::There => "there",
             Self::Unknown => "unknown",
         }
     }

@@ -126,6 +126,8 @@ pub(super) enum Command {
     Skip(SkipArgs),
     /// Requests that are not done yet
     Requests(RequestsArgs),
+    /// Who is writing a pipeline now, and how far it is; takes the lease away from who hangs
+    Lease(LeaseArgs),
 }
 
 /// Which pipelines.
@@ -200,6 +202,18 @@ pub(super) struct ReprocessArgs {
     /// Why, for the log
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: Option<String>,
+    #[command(flatten)]
+    pub(super) writing: Writing,
+}
+
+/// Arguments of `lease`.
+#[derive(Debug, Args)]
+pub(super) struct LeaseArgs {
+    #[command(flatten)]
+    pub(super) which: Pipelines,
+    /// Take the lease away from its holder, and let go of it
+    #[arg(long)]
+    pub(super) release: bool,
     #[command(flatten)]
     pub(super) writing: Writing,
 }

@@ -31,7 +31,11 @@ async fn look(
     window: Window,
 ) -> Result<ExplainView, Error> {
     let session = Session::new(project, spec);
-    let opened = project.open(spec).await?;
+    let mut opened = project.open(spec).await?;
+    if let Some(state) = &mut opened.state {
+        let wanted = state.wanted([window.start()]);
+        opened.log.recall(state, wanted).await?;
+    }
     let foreseen = project.foresee(&session, &opened, None).await?;
     let look = &foreseen.look;
     let mut story = WindowStory::of(window);

@@ -9,6 +9,7 @@ mod diagnostic;
 mod explain;
 mod history;
 mod lateness;
+mod lease;
 mod load;
 mod output;
 mod plan;
@@ -80,6 +81,7 @@ fn start(cli: &Cli, output: &Output) -> Result<u8, Failed> {
             Command::History(args) => history::history(&project, args, output).await,
             Command::Explain(args) => explain::explain(&project, args, output).await,
             Command::Lateness(args) => lateness::lateness(&project, args, output).await,
+            Command::Lease(args) => lease::lease(&project, args, output).await,
             Command::Verify(which) => verify::verify(&project, which, output).await,
             Command::Skip(args) => run::skip(&project, args, output).await,
             Command::Requests(args) => requests::requests(&project, args, output).await,

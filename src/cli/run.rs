@@ -33,7 +33,8 @@ pub(super) async fn backfill(
     let spec = load::one(project, &args.pipeline)?;
     let TimeRange { start, end } = range(spec, Some(&args.range.from), Some(&args.range.to))?;
     let why = args.reason.clone();
-    let request = Request { verb: Verb::Backfill, start, end, only_outdated: false, why };
+    let request =
+        Request { verb: Verb::Backfill, start, end, only_outdated: false, why, inbox: None };
     if args.writing.dry_run {
         return Ok(plan::show(project, &[spec], Some(&request), output).await.1);
     }
@@ -49,7 +50,7 @@ pub(super) async fn reprocess(
     // Only `--outdated` may go without a range.
     let TimeRange { start, end } = range(spec, args.from.as_ref(), args.to.as_ref())?;
     let (only_outdated, why) = (args.outdated, args.reason.clone());
-    let request = Request { verb: Verb::Reprocess, start, end, only_outdated, why };
+    let request = Request { verb: Verb::Reprocess, start, end, only_outdated, why, inbox: None };
     if args.writing.dry_run {
         return Ok(plan::show(project, &[spec], Some(&request), output).await.1);
     }

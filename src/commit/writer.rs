@@ -90,6 +90,14 @@ impl Writer {
         &self.state
     }
 
+    /// Takes another form of the same state: with the facts of other windows in memory. Another
+    /// state is not taken, nor is any in the middle of a command.
+    pub fn replace_state(&mut self, state: State) {
+        if self.is_idle() && state.head == self.state.head {
+            self.state = state;
+        }
+    }
+
     /// Whether it can take a command.
     #[must_use]
     pub fn is_idle(&self) -> bool {

@@ -1,32 +1,16 @@
 //! Which folders a project reads and writes, and that it never writes where it reads.
 //!
-//! Paths are compared name by name without looking at the disk: links are not followed.
-
-use std::path::{Component, Path, PathBuf};
+//! Places are compared name by name without looking at the disk: links are not followed.
 
 use crate::error::{Code, Error};
+use crate::spec::Location;
 
 use super::diagnose::{Place, Report};
-
-/// `path` without `.` and `..`, both taken literally.
-pub(super) fn normal(path: &Path) -> PathBuf {
-    let mut normal = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                normal.pop();
-            }
-            other => normal.push(other),
-        }
-    }
-    normal
-}
 
 /// A folder that the configuration names.
 #[derive(Debug)]
 pub(super) struct Folder {
-    pub(super) path: PathBuf,
+    pub(super) path: Location,
     /// Whose it is, e.g. "output `hourly` of pipeline `orders`".
     pub(super) owner: String,
     pub(super) place: Place,
@@ -35,7 +19,7 @@ pub(super) struct Folder {
 impl Folder {
     /// Whether one is the other or lies inside it.
     fn overlaps(&self, other: &Self) -> bool {
-        self.path.starts_with(&other.path) || other.path.starts_with(&self.path)
+        self.path.overlaps(&other.path)
     }
 }
 
@@ -67,8 +51,8 @@ impl Folders {
 fn clash(folder: &Folder, other: &Folder, report: &mut Report<'_>) {
     let message = format!("the folders of {} and of {} overlap", folder.owner, other.owner);
     let error = Error::new(Code::Conflict, message)
-        .note(format!("{}: {}", folder.owner, folder.path.display()))
-        .note(format!("{}: {}", other.owner, other.path.display()))
+        .note(format!("{}: {}", folder.owner, folder.path))
+        .note(format!("{}: {}", other.owner, other.path))
         .hint("use two folders of which none lies inside the other");
     report.add(folder.place.clone(), format!("overlaps with {}", other.owner), error);
 }

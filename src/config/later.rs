@@ -16,22 +16,8 @@ pub(super) fn project(raw: &RawProject, report: &mut Report<'_>) {
     absent("alert", &raw.alert, report);
     absent("metrics", &raw.metrics, report);
     absent("lineage", &raw.lineage, report);
-    if let Some(storage) = &raw.storage {
-        absent("options", &storage.options, report);
-    }
     if let Some(engine) = &raw.engine {
         absent("ballista", &engine.ballista, report);
-    }
-    if let Some(retry) = &raw.retry {
-        default("max_retries", &retry.max_retries, report, |times| Ok(*times == 10));
-        default("retry_timeout", &retry.retry_timeout, report, lasts(180));
-    }
-    if let Some(lease) = &raw.lease {
-        default("patience", &lease.patience, report, lasts(30));
-        default("heartbeat", &lease.heartbeat, report, lasts(5));
-    }
-    if let Some(history) = &raw.history {
-        default("keep", &history.keep, report, |revisions| Ok(*revisions == 2));
     }
 }
 

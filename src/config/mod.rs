@@ -21,6 +21,7 @@ mod raw;
 mod reference;
 mod resolve;
 mod source;
+mod storage;
 mod substitute;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use crate::spec::{Compression, OutputSpec};
 use crate::window::{PathTemplate, TemplateClash, WindowGrid};
 
 use super::diagnose::{Place, Read, Report};
-use super::folders::{Folder, normal};
+use super::folders::Folder;
 use super::later;
 use super::mistake::{Mistake, nearest};
 use super::raw::{RawOutput, RawPipeline};
@@ -82,7 +82,7 @@ fn output(
     let example = "`path = \"curated/orders/dt={start_utc:%Y-%m-%d}\"`";
     let path = report.required("path", raw.path.as_ref(), &table, example).and_then(|path| {
         let template = report.check("path", path, |text| template(text, grid))?;
-        let folder = normal(&project.root.join(template.root()));
+        let folder = project.root.below(template.root());
         project.folders.outputs.push(Folder { path: folder, owner, place: path.span() });
         Ok(template)
     });

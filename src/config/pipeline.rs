@@ -13,7 +13,6 @@ use crate::time::EventTime;
 use crate::window::{WindowGrid, WindowSize};
 
 use super::diagnose::{Place, Read, Report};
-use super::folders::normal;
 use super::mistake::Mistake;
 use super::raw::{RawPipeline, RawStep, RawWindow};
 use super::resolve::Project;
@@ -206,7 +205,7 @@ fn sql_file(
     report: &mut Report<'_>,
 ) -> Read<(String, SqlOrigin)> {
     let read = |name: &str| {
-        let path = normal(&project.input.base.join(name));
+        let path = crate::spec::normal(&project.input.base.join(name));
         let text = (project.input.read_sql)(&path).map_err(|why| {
             let what = format!("cannot read {}: {why}", path.display());
             Mistake::bad(what, "cannot be read").hint("it is looked for beside the configuration")

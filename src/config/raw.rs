@@ -44,7 +44,7 @@ pub(super) struct RawProject {
 pub(super) struct RawStorage {
     pub(super) root: Text,
     pub(super) state: Text,
-    pub(super) options: Unread,
+    pub(super) options: Field<BTreeMap<Spanned<String>, Spanned<String>>>,
 }
 
 /// `[engine]`.

@@ -5,11 +5,11 @@ use toml::Spanned;
 use crate::spec::{OnReferenceChange, ReferenceSpec};
 
 use super::diagnose::{Read, Report};
-use super::folders::{Folder, normal};
+use super::folders::Folder;
 use super::mistake::Mistake;
 use super::raw::{RawPipeline, RawReference};
 use super::resolve::Project;
-use super::value::{choice, folder, table_name};
+use super::value::{choice, place as location, table_name};
 
 /// The specs of `[pipeline.<pipeline>.reference.*]`, in the order of the file.
 pub(super) fn references(
@@ -42,16 +42,20 @@ fn reference(
     let (place, raw) = (raw.span(), raw.get_ref());
     let example = "`path = \"ref/shops.parquet\"`";
     let path = report.required("path", raw.path.as_ref(), &place, example).and_then(|path| {
-        let label = report.check("path", path, |text| folder(text).map(str::to_owned))?;
-        let folder = normal(&project.root.join(&label));
-        project.folders.sources.push(Folder { path: folder.clone(), owner, place: path.span() });
-        Ok((folder, label))
+        let at = report.check("path", path, |text| location(&project.root, text))?;
+        project.folders.sources.push(Folder { path: at.clone(), owner, place: path.span() });
+        let label = path.get_ref().clone();
+        let is_file = label.ends_with(".parquet");
+        let file = at.split_last().filter(|_| is_file);
+        let (folder, file_name) = file.map_or((at, None), |(folder, name)| (folder, Some(name)));
+        Ok((folder, file_name, label))
     });
     let on_change = report.read("on_change", raw.on_change.as_ref(), on_change);
-    let (path, label) = path?;
+    let (folder, file_name, label) = path?;
     Ok(ReferenceSpec {
         table: name?,
-        path,
+        folder,
+        file_name,
         label,
         on_change: on_change?.unwrap_or(OnReferenceChange::Report),
     })

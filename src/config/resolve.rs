@@ -1,21 +1,18 @@
 //! Raw mirror to spec: what holds for the whole project. Defaults and units are decided here and in
 //! the modules for pipelines, sources and outputs.
 
-use std::path::PathBuf;
-
 use toml::Spanned;
 
-use crate::spec::{EngineSpec, PipelineSpec, ProjectSpec};
-use crate::time::Span;
+use crate::spec::{EngineSpec, Location, PipelineSpec, ProjectSpec, normal};
 
 use super::ConfigInput;
 use super::chains::{self, Link};
 use super::diagnose::{Read, Report, Reported};
-use super::folders::{Folder, Folders, normal};
+use super::folders::Folders;
 use super::mistake::Mistake;
-use super::raw::{RawEngine, RawProject, RawStorage};
-use super::value::{filled, folder, length, size};
-use super::{later, pipeline};
+use super::raw::{RawEngine, RawProject};
+use super::value::{filled, folder, size};
+use super::{later, pipeline, storage};
 
 const MAX_OBJECT_BYTES: u64 = 1024 * 1024 * 1024;
 
@@ -24,7 +21,7 @@ const MAX_OBJECT_BYTES: u64 = 1024 * 1024 * 1024;
 pub(super) struct Project<'a> {
     pub(super) input: &'a ConfigInput<'a>,
     pub(super) raw: &'a RawProject,
-    pub(super) root: PathBuf,
+    pub(super) root: Location,
     pub(super) folders: Folders,
     /// Which pipeline reads from which, as far as read.
     pub(super) links: Vec<Link>,
@@ -39,15 +36,15 @@ pub(super) fn project(
     let version = report.required("version", raw.version.as_ref(), &(0..0), "`version = 1`");
     later::project(raw, report);
     let name = report.read("name", raw.name.as_ref(), filled);
-    let storage = raw.storage.as_ref();
-    let root = root(storage, input, report);
-    let state = state(storage, root.as_ref().ok(), report);
+    let root = storage::root(raw.storage.as_ref(), input, report);
+    let state = storage::state(raw.storage.as_ref(), root.as_ref().ok(), report);
+    let reached = storage::storage(raw, report);
     let engine = engine(raw.engine.as_ref(), input, report);
-    let wait = raw.lease.as_ref().and_then(|lease| lease.wait.as_ref());
-    let lease_wait = report.read("wait", wait, length);
+    let lease = storage::lease(raw.lease.as_ref(), report);
+    let history_keep = storage::history_keep(raw.history.as_ref(), report);
 
     // Where the root is unknown, the rest can still be read as if it were the file's folder.
-    let assumed = root.clone().unwrap_or_else(|_| normal(input.base));
+    let assumed = root.clone().unwrap_or_else(|_| Location::Folder(normal(input.base)));
     let folders = Folders::default();
     let mut project = Project { input, raw, root: assumed, folders, links: Vec::new() };
     let pipelines = pipelines(raw, &mut project, report);
@@ -60,7 +57,9 @@ pub(super) fn project(
         root: root?,
         state: state?.path,
         engine: engine?,
-        lease_wait: lease_wait?.unwrap_or(Span::ZERO),
+        storage: reached?,
+        lease: lease?,
+        history_keep: history_keep?,
         pipelines: pipelines?,
     })
 }
@@ -68,30 +67,6 @@ pub(super) fn project(
 fn folder_name(input: &ConfigInput<'_>) -> String {
     let name = input.base.file_name().map(|name| name.to_string_lossy().into_owned());
     name.unwrap_or_else(|| "highwater".to_owned())
-}
-
-fn root(
-    raw: Option<&RawStorage>,
-    input: &ConfigInput<'_>,
-    report: &mut Report<'_>,
-) -> Read<PathBuf> {
-    let root = report.read("root", raw.and_then(|raw| raw.root.as_ref()), folder)?;
-    Ok(normal(&input.base.join(root.unwrap_or("."))))
-}
-
-/// The folder of the state; reported as unusable if there is no `root` for it to lie in.
-fn state(
-    raw: Option<&RawStorage>,
-    root: Option<&PathBuf>,
-    report: &mut Report<'_>,
-) -> Read<Folder> {
-    let field = raw.and_then(|raw| raw.state.as_ref());
-    let state = report.read("state", field, folder)?.unwrap_or("_highwater");
-    Ok(Folder {
-        path: normal(&root.ok_or(Reported)?.join(state)),
-        owner: "the state".to_owned(),
-        place: field.map_or(0..0, Spanned::span),
-    })
 }
 
 fn engine(

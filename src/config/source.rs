@@ -11,11 +11,11 @@ use crate::time::Span;
 use crate::window::{Margins, WindowGrid};
 
 use super::diagnose::{Place, Read, Report, Reported};
-use super::folders::{Folder, normal};
+use super::folders::Folder;
 use super::mistake::Mistake;
 use super::raw::RawSource;
 use super::resolve::{Project, count};
-use super::value::{choice, filled, folder, length, pattern, table_name, zone};
+use super::value::{choice, filled, length, pattern, place as location, table_name, zone};
 use super::{later, upstream};
 
 const GLOB: &str = "**/*.parquet";
@@ -110,10 +110,9 @@ fn files(
         path => report.required("path", path.as_ref(), place, example),
     };
     let path = path.and_then(|path| {
-        let label = report.check("path", path, |text| folder(text).map(str::to_owned))?;
-        let folder = normal(&project.root.join(&label));
-        project.folders.sources.push(Folder { path: folder.clone(), owner, place: path.span() });
-        Ok((folder, label))
+        let at = report.check("path", path, |text| location(&project.root, text))?;
+        project.folders.sources.push(Folder { path: at.clone(), owner, place: path.span() });
+        Ok((at, path.get_ref().clone()))
     });
     let glob_default = Spanned::new(place.clone(), GLOB.to_owned());
     let glob = report.check("glob", raw.glob.as_ref().unwrap_or(&glob_default), pattern);

@@ -4,6 +4,7 @@ mod chains;
 mod references;
 mod refused;
 mod sources;
+mod storage;
 mod upstreams;
 
 use std::io;
@@ -13,7 +14,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::spec::{Compression, OnNullTime, PartitionType};
+use crate::spec::{Compression, Location, OnNullTime, PartitionType};
 use crate::time::{EventTime, Span};
 use crate::window::WindowSize;
 
@@ -129,13 +130,13 @@ fn assert_one(errors: &[Error], case: &str, code: Code, place: &str, said: &str)
 fn a_full_configuration_means_what_it_says() {
     let project = load_with(FULL, &[("LAKE", "/mnt/lake/./x/..")]).unwrap();
     assert_eq!(project.name, "shop");
-    assert_eq!(project.root, PathBuf::from("/mnt/lake"));
-    assert_eq!(project.state, PathBuf::from("/mnt/lake/_state"));
+    assert_eq!(project.root, Location::Folder("/mnt/lake".into()));
+    assert_eq!(project.state, Location::Folder("/mnt/lake/_state".into()));
     assert_eq!(project.engine.memory_limit_bytes, Some(2 << 30));
     assert_eq!((project.engine.threads, project.engine.jobs), (None, Some(3)));
     assert_eq!(project.engine.temp_directory, PathBuf::from("/var/spill"));
     assert_eq!(project.engine.max_object_bytes, 1 << 20);
-    assert_eq!(project.lease_wait, Span::from_seconds(30));
+    assert_eq!(project.lease.wait_for, Span::from_seconds(30));
 
     let [pipeline] = project.pipelines.as_slice() else { panic!("{project:?}") };
     assert_eq!(pipeline.name.as_str(), "orders_hourly");
@@ -149,7 +150,7 @@ fn a_full_configuration_means_what_it_says() {
 
     let source = pipeline.source("orders").unwrap();
     let folder = source.folder().unwrap();
-    assert_eq!(folder.path, PathBuf::from("/mnt/lake/raw/orders"));
+    assert_eq!(folder.path, Location::Folder("/mnt/lake/raw/orders".into()));
     assert_eq!(folder.label, "raw/orders/");
     assert_eq!(folder.glob.as_str(), "**/*.pq");
     assert!(folder.hive_partitioning);
@@ -179,13 +180,17 @@ fn a_full_configuration_means_what_it_says() {
 fn what_is_not_said_has_its_default() {
     let project = load_with(SHORT, &[("TMPDIR", "/spill")]).unwrap();
     assert_eq!(project.name, "shop");
-    assert_eq!(project.root, PathBuf::from("/shop"));
-    assert_eq!(project.state, PathBuf::from("/shop/_highwater"));
+    assert_eq!(project.root, Location::Folder("/shop".into()));
+    assert_eq!(project.state, Location::Folder("/shop/_highwater".into()));
     assert_eq!(project.engine.memory_limit_bytes, None);
     assert_eq!((project.engine.threads, project.engine.jobs), (None, None));
     assert_eq!(project.engine.temp_directory, PathBuf::from("/spill"));
     assert_eq!(project.engine.max_object_bytes, 1 << 30);
-    assert_eq!(project.lease_wait, Span::ZERO);
+    assert_eq!(project.lease.wait_for, Span::ZERO);
+    assert_eq!(project.lease.patience, Span::from_seconds(30));
+    assert_eq!(project.lease.heartbeat, Span::from_seconds(5));
+    assert_eq!((project.storage.max_retries, project.history_keep), (10, 2));
+    assert_eq!(project.storage.retry_for, Span::from_seconds(180));
     let pipeline = &project.pipelines[0];
     assert!(pipeline.enabled);
     assert_eq!((pipeline.overdue_after, pipeline.begin), (None, None));
@@ -312,7 +317,8 @@ fn texts_take_environment_variables() {
         ("/${Z:-}z", "/z"),
     ] {
         let environment = [("X", "x"), ("EMPTY", "")];
-        assert_eq!(root(written, &environment).unwrap(), PathBuf::from(expected), "{written}");
+        let expected = Location::Folder(expected.into());
+        assert_eq!(root(written, &environment).unwrap(), expected, "{written}");
     }
     for (written, code, place, said) in [
         ("/a/${NONE}/b", Code::BadEnvironment, "${NONE}", "${NONE:-…}"),
@@ -356,7 +362,7 @@ fn the_environment_overrides_the_file() {
     )
     .unwrap();
     assert_eq!((project.engine.jobs, project.name.as_str()), (Some(8), "2026"));
-    assert_eq!(project.root, PathBuf::from("/over/${X}"));
+    assert_eq!(project.root, Location::Folder("/over/${X}".into()));
     assert!(matches!(project.pipelines[0].grid.size(), WindowSize::Week { .. }));
     assert!(!project.pipelines[0].enabled);
     assert_eq!(project.pipelines[0].outputs[0].sort_by, ["a", "b"]);

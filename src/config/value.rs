@@ -7,6 +7,7 @@ use chrono::Weekday;
 use chrono_tz::{TZ_VARIANTS, Tz};
 
 use crate::error::Code;
+use crate::spec::Location;
 use crate::time::Span;
 
 use super::mistake::{Mistake, listed, nearest};
@@ -121,11 +122,28 @@ pub(super) fn filled(text: &str) -> Result<String, Mistake> {
 /// A folder on this machine.
 pub(super) fn folder(text: &str) -> Result<&str, Mistake> {
     if text.contains("://") {
-        let what = "object stores are not supported yet by this version";
-        return Err(Mistake::new(Code::NotSupportedYet, what, "not a local folder")
-            .hint("write the path of a local folder"));
+        let what = format!("`{}` is not a folder", without_secrets(text));
+        return Err(Mistake::bad(what, "must be a local folder").hint("write a path, not a URL"));
     }
     filled(text).map(|_| text)
+}
+
+/// What `text` names, seen from `root`: a folder of this machine, or a prefix of an object store.
+pub(super) fn place(root: &Location, text: &str) -> Result<Location, Mistake> {
+    filled(text)?;
+    root.join(text).map_err(|why| {
+        Mistake::bad(format!("`{}`: {why}", without_secrets(text)), "not a place for data")
+            .hint("write a folder, or a URL: `s3://bucket/prefix`, `gs://…`, `az://container/…`")
+            .hint("credentials are read from the environment: AWS_*, GOOGLE_*, AZURE_*")
+    })
+}
+
+/// `url` without a user, a query and a signature.
+fn without_secrets(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    format!("{scheme}://{rest}")
 }
 
 /// A pattern for file names.

@@ -4,16 +4,24 @@
 //! It never lists: entries are contiguous, so the first free place is the end (reliability §1.7).
 //! Appending is the business of `commit` and `publish`; nothing here rewrites or deletes.
 
+mod checkpoint;
+mod entries;
+mod inbox;
 mod lease;
 mod ledger;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::StreamExt;
 
-pub use lease::{Lease, LeaseInfo, sweep_staging};
+pub use checkpoint::Pace;
+pub use inbox::{Inbox, InboxItem};
+pub use lease::{
+    Beat, Heart, Lease, LeaseInfo, Progress, is_locked, newest_beat, show_alive, sweep_staging,
+};
 pub use ledger::{read_ledger, write_segment};
+
+use entries::Entries;
 
 use crate::clock::Clock;
 use crate::error::{Code, Error, Result};
@@ -23,15 +31,20 @@ use crate::state::codec::{self, DecodeError};
 use crate::state::{Body, Entry, FORMAT, State, Who};
 use crate::store::{Store, Written, layout};
 
-/// Entries read at once. Bounds memory by this many entries of at most
-/// [`codec::ENTRY_BYTES_MAX`] each.
-const READS_AT_ONCE: usize = 16;
-
 /// The log of one pipeline.
 #[derive(Clone, Debug)]
 pub struct StateLog {
     store: Arc<dyn Store>,
     pipeline: PipelineName,
+}
+
+/// A state, and how much of it was read from a checkpoint.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// The state, with the facts of few windows.
+    pub state: State,
+    /// The newest entry that the checkpoint knew; `None` if there was no checkpoint.
+    pub checkpoint: Option<Seq>,
 }
 
 impl StateLog {
@@ -47,21 +60,71 @@ impl StateLog {
         &self.store
     }
 
-    /// The state the log says is true; `None` if there is no log yet.
+    /// Whose log it is.
+    #[must_use]
+    pub fn pipeline(&self) -> &PipelineName {
+        &self.pipeline
+    }
+
+    /// The state the log says is true, with the facts of every window; `None` if there is no log
+    /// yet.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn read(&self) -> Result<Option<State>> {
+        let Some(Opening { mut state, .. }) = self.open().await? else { return Ok(None) };
+        let wanted = state.wanted_whole();
+        self.recall(&mut state, wanted).await?;
+        Ok(Some(state))
+    }
+
+    /// The state the log says is true, with the facts of few windows: from the newest checkpoint
+    /// and what came after it. `None` if there is no log yet.
     ///
     /// # Errors
     /// If an entry is damaged, breaks a rule, or was written by a newer version; if the store
     /// fails.
-    pub async fn read(&self) -> Result<Option<State>> {
-        let mut state: Option<State> = None;
-        self.for_each(|entry, hash| {
+    pub async fn open(&self) -> Result<Option<Opening>> {
+        let from = self.newest_checkpoint().await?;
+        let checkpoint = from.as_ref().map(|state| state.head.seq);
+        let state = self.fold(from, None).await?;
+        Ok(state.map(|state| Opening { state, checkpoint }))
+    }
+
+    /// The state as the log alone tells it, from its beginning; `None` if there is no log yet.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn replay(&self) -> Result<Option<State>> {
+        self.fold(None, None).await
+    }
+
+    /// The same up to and including entry `last`.
+    async fn replay_until(&self, last: Seq) -> Result<Option<State>> {
+        self.fold(None, Some(last)).await
+    }
+
+    /// Folds what comes after `from` into it.
+    async fn fold(&self, from: Option<State>, last: Option<Seq>) -> Result<Option<State>> {
+        let mut state = from;
+        let first = state.as_ref().map_or(Some(Seq(0)), State::next_seq).unwrap_or(Seq(u64::MAX));
+        let mut entries = Entries::from(self, first);
+        while let Some((entry, hash)) = entries.next().await? {
+            let seq = entry.n;
             let folded = match &mut state {
-                Some(state) => state.apply(&entry, hash),
+                Some(state) => {
+                    let wanted = state.wanted_by(&entry);
+                    // Boxed: what a recall may need is a fold of its own.
+                    Box::pin(self.recall(state, wanted)).await?;
+                    state.apply(&entry, hash)
+                }
                 None => State::start(&entry, hash).map(|first| state = Some(first)),
             };
-            folded.map_err(|violation| self.damaged(violation.seq, &violation.to_string()))
-        })
-        .await?;
+            folded.map_err(|violation| self.damaged(violation.seq, &violation.to_string()))?;
+            if Some(seq) == last {
+                break;
+            }
+        }
         match state {
             Some(state) if state.pipeline != self.pipeline => {
                 Err(self.damaged(Seq(0), &format!("it is the log of pipeline {}", state.pipeline)))
@@ -75,29 +138,19 @@ impl StateLog {
     /// # Errors
     /// As [`Self::read`]; the first error of `visit` ends it.
     pub async fn for_each(&self, mut visit: impl FnMut(Entry, Sha256) -> Result<()>) -> Result<()> {
-        let reads = futures::stream::iter(0_u64..).map(|seq| async move {
-            let key = layout::entry(Seq(seq));
-            (Seq(seq), self.store.read(&key).await)
-        });
-        let mut reads = std::pin::pin!(reads.buffered(READS_AT_ONCE));
-        while let Some((seq, bytes)) = reads.next().await {
-            let Some(bytes) = bytes? else {
-                // What was asked for at the same time shows whether this is a hole.
-                let mut later = None;
-                for _ in 1..READS_AT_ONCE {
-                    if let Some((seq, bytes)) = reads.next().await {
-                        later = later.or(bytes?.map(|_| seq));
-                    }
-                }
-                return self.check_end(seq, later).await;
-            };
-            let (entry, hash) = codec::decode(&bytes).map_err(|why| self.undecodable(seq, &why))?;
-            if entry.n != seq {
-                return Err(self.damaged(seq, &format!("it says that it is entry {}", entry.n)));
-            }
+        let mut entries = Entries::from(self, Seq(0));
+        while let Some((entry, hash)) = entries.next().await? {
             visit(entry, hash)?;
         }
         Ok(())
+    }
+
+    /// Whether there is an entry `seq`.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn has_entry(&self, seq: Seq) -> Result<bool> {
+        Ok(self.store.head(&layout::entry(seq)).await?.is_some())
     }
 
     /// Whether the log ends before `end`, although an entry may have been seen at `later`.
@@ -150,9 +203,10 @@ impl StateLog {
     ///
     /// # Errors
     /// As [`Self::read`], and if the first entry cannot be written.
-    pub async fn read_or_create(&self, who: &Who, run: RunId, clock: &Clock) -> Result<State> {
-        let state = self.read().await?;
-        let end = state.as_ref().map_or(Some(Seq(0)), State::next_seq).unwrap_or(Seq(u64::MAX));
+    pub async fn open_or_create(&self, who: &Who, run: RunId, clock: &Clock) -> Result<Opening> {
+        let state = self.open().await?;
+        let next = state.as_ref().map_or(Some(Seq(0)), |opening| opening.state.next_seq());
+        let end = next.unwrap_or(Seq(u64::MAX));
         self.check_end(end, self.newest_listed().await?).await?;
         if let Some(state) = state {
             return Ok(state);
@@ -179,7 +233,7 @@ impl StateLog {
             // Whoever created it, its state is the one to go on from.
             Written::Stored | Written::Unclear(_) => {}
         }
-        self.read().await?.ok_or_else(|| {
+        self.open().await?.ok_or_else(|| {
             let name = self.store.name_of(&key);
             Error::new(Code::OutcomeUnknown, format!("{name} was written but cannot be read back"))
                 .hint("run again: that is safe")

@@ -25,7 +25,7 @@ use crate::error::{Code, Error};
 use crate::id::{RequestId, Seq};
 use crate::ledger::{FileId, Ledger};
 use crate::spec::{OnQueryChange, PipelineSpec};
-use crate::state::{Reason, Request, State, TimeRange, Verb, WindowState};
+use crate::state::{Computed, Reason, Request, State, TimeRange, Verb};
 use crate::time::EventTime;
 use crate::window::{Window, WindowSet};
 
@@ -228,7 +228,7 @@ impl Planner<'_> {
             }
             let stops = [
                 self.sight.first_from(at, until).map(Window::start),
-                state.windows.range(at..until).next().map(|(start, _)| *start),
+                self.first_computed(at, until),
                 state.in_doubt.range(at..until).next().map(|(start, _)| *start),
                 state.empty.gaps(at, until).next().map(|gap| gap.1),
                 state.skipped.gaps(at, until).next().map(|gap| gap.1),
@@ -240,6 +240,16 @@ impl Planner<'_> {
         }
     }
 
+    /// The first window from `at` on, before `until`, that was computed. `at` is in no row of
+    /// committed windows.
+    fn first_computed(&self, at: EventTime, until: EventTime) -> Option<EventTime> {
+        let windows = &self.facts.state.windows;
+        let loaded = windows.range(at..until).next().map(|(start, _)| *start);
+        let stretches = windows.stretches().map(|(start, _)| start);
+        let stretch = stretches.into_iter().find(|start| at <= *start && *start < until);
+        loaded.into_iter().chain(stretch).min()
+    }
+
     fn stale(&mut self) {
         for (start, stale) in &self.facts.state.stale {
             self.add_or_empty(*start, stale.end, stale.kind.into());
@@ -249,10 +259,10 @@ impl Planner<'_> {
     /// Windows that were computed with another query, if they are to follow it by themselves.
     fn query_changed(&mut self) {
         if self.facts.spec.on_query_change == OnQueryChange::Reprocess {
-            for (start, window) in &self.facts.state.windows {
-                if self.facts.outdated.queries.contains(&window.query) {
-                    self.add(*start, window.committed.end, Reason::QueryChanged);
-                }
+            let facts = self.facts;
+            let all = facts.state.computed(&facts.spec.grid);
+            for computed in all.filter(|one| facts.outdated.queries.contains(&one.query)) {
+                self.add(computed.window.start(), computed.window.end(), Reason::QueryChanged);
             }
         }
     }
@@ -260,20 +270,22 @@ impl Planner<'_> {
     /// Windows that were computed with another reference table, if they are to follow it by
     /// themselves.
     fn reference_changed(&mut self) {
-        for (start, window) in &self.facts.state.windows {
-            if window
-                .references
-                .is_some_and(|seq| self.facts.outdated.references_due.contains(&seq))
-            {
-                self.add(*start, window.committed.end, Reason::InputChanged);
-            }
+        let facts = self.facts;
+        if facts.outdated.references_due.is_empty() {
+            return;
+        }
+        let is_due =
+            |seq: Option<Seq>| seq.is_some_and(|seq| facts.outdated.references_due.contains(&seq));
+        let all = facts.state.computed(&facts.spec.grid);
+        for computed in all.filter(|one| is_due(one.references)) {
+            self.add(computed.window.start(), computed.window.end(), Reason::InputChanged);
         }
     }
 
-    fn is_outdated(&self, window: &WindowState) -> bool {
+    fn is_outdated(&self, query: Seq, references: Option<Seq>) -> bool {
         let outdated = self.facts.outdated;
-        outdated.queries.contains(&window.query)
-            || window.references.is_some_and(|seq| outdated.references.contains(&seq))
+        outdated.queries.contains(&query)
+            || references.is_some_and(|seq| outdated.references.contains(&seq))
     }
 
     /// Adds what requests ask for. Returns those that nothing is left to do for.
@@ -301,13 +313,19 @@ impl Planner<'_> {
 
     /// Whether the due window at `start` is still owed to the request.
     fn is_owed(&self, id: RequestId, request: &Request, start: EventTime) -> bool {
-        let computed = self.facts.state.windows.get(&start);
+        let computed = self.facts.state.computed_at(start, &self.facts.spec.grid);
         match request.verb {
             Verb::Backfill => computed.is_none(),
-            Verb::Reprocess => computed.map_or(!request.only_outdated, |window| {
-                window.begun <= id.0 && (!request.only_outdated || self.is_outdated(window))
-            }),
+            Verb::Reprocess => {
+                computed.map_or(!request.only_outdated, |one| self.is_unmet(id, request, one))
+            }
         }
+    }
+
+    /// Whether a computed window does not yet meet a request to compute it again.
+    fn is_unmet(&self, id: RequestId, request: &Request, computed: Computed) -> bool {
+        computed.begun.is_none_or(|begun| begun <= id.0)
+            && (!request.only_outdated || self.is_outdated(computed.query, computed.references))
     }
 
     fn backfill(&mut self, request: &Request, until: EventTime) {
@@ -316,13 +334,13 @@ impl Planner<'_> {
     }
 
     fn reprocess(&mut self, id: RequestId, request: &Request) {
-        let state = self.facts.state;
+        let (state, grid) = (self.facts.state, &self.facts.spec.grid);
         if request.start >= request.end {
             return;
         }
-        for (start, window) in state.windows.range(request.start..request.end) {
-            if self.is_owed(id, request, *start) {
-                self.add(*start, window.committed.end, Reason::Requested);
+        for computed in state.computed_in(request.start, request.end, grid) {
+            if self.is_unmet(id, request, computed) {
+                self.add(computed.window.start(), computed.window.end(), Reason::Requested);
             }
         }
         if request.only_outdated {
@@ -355,8 +373,7 @@ impl Planner<'_> {
     /// Adds a window, unless it has no rows and never had an object: then it is empty.
     fn add_or_empty(&mut self, start: EventTime, end: EventTime, reason: Reason) {
         let state = self.facts.state;
-        let may_have_object =
-            state.windows.contains_key(&start) || state.in_doubt.contains_key(&start);
+        let may_have_object = state.is_computed(start) || state.in_doubt.contains_key(&start);
         let sees_rows = Window::new(start, end).is_some_and(|window| self.sight.has_rows(window));
         if may_have_object || sees_rows {
             self.add(start, end, reason);
@@ -380,8 +397,8 @@ impl Planner<'_> {
         self.blocked.retain(|blocked| !due.contains_key(&blocked.window.start()));
         plan.held.append(&mut self.blocked);
         plan.held.sort_by_key(|held| held.window);
-        let outdated = self.facts.state.windows.values().filter(|window| self.is_outdated(window));
-        plan.outdated = u64::try_from(outdated.count()).unwrap_or(u64::MAX);
+        let is_outdated = |query, references| self.is_outdated(query, references);
+        plan.outdated = self.facts.state.count_outdated(is_outdated);
         plan.windows.sort_by_key(|due| (rank(due.reason), due.window));
         let range = |(start, end)| TimeRange { start, end };
         plan.empty = self.empty.ranges().map(range).collect();

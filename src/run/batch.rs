@@ -27,6 +27,7 @@ impl Worker<'_> {
         report: &mut PipelineReport,
     ) -> Result<()> {
         let base = plan.base.unwrap_or(EventTime::FIRST);
+        self.progress.plan(plan.windows.len());
         for batch in batches(plan, self.project.engine.batch_bytes_max()) {
             if stop.load(Ordering::SeqCst) {
                 break;
@@ -44,8 +45,9 @@ impl Worker<'_> {
         report: &mut PipelineReport,
     ) -> Result<()> {
         let spec = self.session.spec;
+        let starts: Vec<EventTime> = plan.windows.iter().map(|due| due.window.start()).collect();
+        self.publisher.recall(&starts).await?;
         let windows = plan.windows.iter().map(|due| self.begun(due)).collect::<Result<Vec<_>>>()?;
-        let starts: Vec<EventTime> = windows.iter().map(|window| window.start).collect();
         let batch = Batch {
             id: BatchId(self.project.clock.new_id()),
             generation: self.state().generation,
@@ -71,7 +73,9 @@ impl Worker<'_> {
         let seq = self.publisher.batch(batch, &executor).await?;
         // What was staged and not published will not be.
         sweep_staging(&staging, self.state().epoch.next().unwrap_or(self.state().epoch));
+        self.progress.finish(starts.len());
         self.tell(&starts, seq, observer, report);
+        self.save_if_due().await;
         Ok(())
     }
 

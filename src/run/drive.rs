@@ -11,7 +11,7 @@ use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
 use crate::execute::Prepared;
 use crate::id::{RequestId, Seq};
-use crate::log::{Lease, LeaseInfo};
+use crate::log::{Inbox, LeaseInfo, StateLog};
 use crate::plan::{Plan, closed_until};
 use crate::report::{Observer, PipelineReport, RunEvent};
 use crate::spec::PipelineSpec;
@@ -64,7 +64,8 @@ async fn drive(
     let spec = session.spec;
     let opened = project.open(spec).await?;
     let mut foreseen = project.foresee(session, &opened, None).await?;
-    if is_idle(spec, asked, &foreseen, observer, report) {
+    let is_asked = Inbox::new(opened.log.store().as_ref()).has_items().await?;
+    if is_idle(spec, asked, &foreseen, observer, report) && !is_asked {
         return Ok(());
     }
     // Before the lease: what cannot be done must not leave a trace in the log.
@@ -72,7 +73,7 @@ async fn drive(
     let prepared = prepare(project, session, asked, &foreseen).await?;
     if prepared.is_none() {
         foreseen.plan.hold();
-        if is_idle(spec, asked, &foreseen, observer, report) {
+        if is_idle(spec, asked, &foreseen, observer, report) && !is_asked {
             return Ok(());
         }
     }
@@ -83,10 +84,17 @@ async fn drive(
         run: project.identity.run,
         since: project.clock.now(),
     };
-    let folder = project.state_folder(&spec.name);
-    let lease = Lease::take(&folder, &spec.name, &info, project.spec.lease_wait).await?;
+    project.check_fitness(spec).await?;
+    let lease = match project.lease(spec, &opened.log, &info).await {
+        Ok(lease) => lease,
+        Err(why) if why.code() == Code::LeaseHeld => {
+            return leave(project, &opened.log, asked, why, report).await;
+        }
+        Err(why) => return Err(why),
+    };
     let Project { identity, clock, .. } = project;
-    let state = opened.log.read_or_create(&identity.who, identity.run, clock).await?;
+    let opening = opened.log.open_or_create(&identity.who, identity.run, clock).await?;
+    let state = &opening.state;
     // Whoever held the lease a moment ago may have done this work.
     let is_as_seen = seen.map_or(state.head.seq == Seq(0), |seen| seen == state.head);
     let (opened, foreseen, prepared) = if is_as_seen {
@@ -94,16 +102,28 @@ async fn drive(
     } else {
         let opened = project.open(spec).await?;
         let foreseen = project.foresee(session, &opened, None).await?;
-        if is_idle(spec, asked, &foreseen, observer, report) {
+        if is_idle(spec, asked, &foreseen, observer, report) && !is_asked {
             return Ok(());
         }
         asked.check(spec, &foreseen.state)?;
         let prepared = prepare(project, session, asked, &foreseen).await?;
         (opened, foreseen, prepared)
     };
-    let mut worker = Worker::new(project, session, opened, state, foreseen.look, prepared);
-    worker.work(asked, stop, observer, report).await?;
-    drop(lease);
+    let mut worker = Worker::new(project, session, opened, opening, foreseen.look, prepared);
+    worker.work(&lease, info, asked, stop, observer, report).await
+}
+
+/// Another process holds the lease: what was asked for is left to it, where it can be.
+async fn leave(
+    project: &Project,
+    log: &StateLog,
+    asked: &Asked,
+    held: Error,
+    report: &mut PipelineReport,
+) -> Result<()> {
+    let Asked::Request(request) = asked else { return Err(held) };
+    let inbox = Inbox::new(log.store().as_ref());
+    report.left = Some(inbox.leave(request, &project.clock).await?);
     Ok(())
 }
 

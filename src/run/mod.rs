@@ -4,9 +4,12 @@
 //! puts them in order, and takes the lease only when there is something to write, so that an idle
 //! run leaves no trace.
 
+mod backend;
 mod batch;
 mod drive;
+mod fitness;
 mod foresee;
+mod lease;
 mod owner;
 mod project;
 mod session;
@@ -14,8 +17,10 @@ mod shape;
 mod verify;
 mod worker;
 
+pub use backend::Connect;
 pub use drive::{Asked, run_pipeline, skippable};
 pub use foresee::{Foreseen, Look};
+pub use lease::{lease_of, release_lease};
 pub use project::{Opened, Project};
 pub use session::Session;
 pub use verify::verify_pipeline;

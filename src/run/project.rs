@@ -3,18 +3,20 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::backend::{Backend, Backends, Connect};
 use super::shape;
 use crate::clock::Clock;
 use crate::commit::Identity;
 use crate::error::Result;
 use crate::execute::Engine;
+use crate::hash::Sha256;
 use crate::id::{PipelineName, RunId};
 use crate::ledger::Ledger;
-use crate::log::{StateLog, read_ledger};
+use crate::log::{Lease, LeaseInfo, Pace, StateLog, read_ledger};
 use crate::source::{SourceStore, SourceStores};
-use crate::spec::{PipelineSpec, ProjectSpec, ReferenceSpec, SourceOrigin, SourceSpec};
+use crate::spec::{PipelineSpec, ProjectSpec};
 use crate::state::State;
-use crate::store::{Fault, FaultyStore, LocalStore, Store, layout};
+use crate::store::{Fault, FaultyStore, Store, layout};
 
 /// A project and who works on it.
 #[derive(Debug)]
@@ -27,19 +29,42 @@ pub struct Project {
     pub identity: Identity,
     /// What runs queries.
     pub engine: Engine,
+    backends: Backends,
+    /// How often checkpoints are written.
+    pub(super) pace: Pace,
     /// Tests: how stores fail.
     fault: Option<Arc<Fault>>,
 }
 
 impl Project {
-    /// A project as `spec` says.
+    /// A project as `spec` says. No store is asked anything yet.
     ///
     /// # Errors
-    /// If the engine cannot be set up.
+    /// If the engine cannot be set up, or an object store cannot be reached as configured.
     pub fn new(spec: ProjectSpec, clock: Clock) -> Result<Self> {
+        let backends = Backends::as_configured(&spec, clock)?;
+        Self::on(spec, clock, backends)
+    }
+
+    /// The same with connections of its own; for tests.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn connected(
+        spec: ProjectSpec,
+        clock: Clock,
+        identity: Identity,
+        connect: &mut Connect<'_>,
+    ) -> Result<Self> {
+        let backends = Backends::new(&spec, connect)?;
+        Ok(Self { identity, ..Self::on(spec, clock, backends)? })
+    }
+
+    fn on(spec: ProjectSpec, clock: Clock, backends: Backends) -> Result<Self> {
         let engine = Engine::new(&spec.engine)?;
         let identity = Identity { who: crate::process::current(), run: RunId(clock.new_id()) };
-        Ok(Self { spec, clock, identity, engine, fault: None })
+        let pace = Pace::of_process();
+        Ok(Self { spec, clock, identity, engine, backends, pace, fault: None })
     }
 
     /// The same project with stores that fail as `fault` says; for tests.
@@ -49,26 +74,47 @@ impl Project {
         self
     }
 
+    /// The same project with checkpoints at another pace; for tests.
+    #[must_use]
+    pub fn with_pace(mut self, pace: Pace) -> Self {
+        self.pace = pace;
+        self
+    }
+
     /// The pipeline named `name`.
     #[must_use]
     pub fn pipeline(&self, name: &PipelineName) -> Option<&PipelineSpec> {
         self.spec.pipelines.iter().find(|pipeline| pipeline.name == *name)
     }
 
-    /// The folder that holds the state of a pipeline.
+    /// The folder that holds the state of a pipeline; `None` on an object store.
     #[must_use]
-    pub fn state_folder(&self, name: &PipelineName) -> PathBuf {
-        self.spec.state.join(name.as_str())
+    pub fn state_folder(&self, name: &PipelineName) -> Option<PathBuf> {
+        self.backends.state.as_folder().map(|folder| folder.join(name.as_str()))
     }
 
-    /// The folder where a pipeline stages its files.
+    /// The folder where a pipeline stages its files: in its state on local disk, so that they are
+    /// put in place by renaming them; else a folder of this run alone among the temporary files.
     #[must_use]
     pub fn staging(&self, name: &PipelineName) -> PathBuf {
-        self.state_folder(name).join(layout::STAGING)
+        if let Some(folder) = self.state_folder(name) {
+            return folder.join(layout::STAGING);
+        }
+        let state = Sha256::of(format!("{}/{name}", self.spec.state).as_bytes()).to_string();
+        let state = state.get(..16).unwrap_or_default();
+        let run = self.identity.run;
+        self.spec.engine.temp_directory.join(format!("highwater-{state}-{run}"))
     }
 
-    fn store(&self, root: PathBuf, pipeline: &PipelineName, label: String) -> Arc<dyn Store> {
-        let store = Arc::new(LocalStore::new(root, self.staging(pipeline), label, self.clock));
+    /// What `backend` holds `name` below it, for the pipeline `of`.
+    fn store(
+        &self,
+        backend: &Backend,
+        name: &str,
+        label: String,
+        of: &PipelineName,
+    ) -> Arc<dyn Store> {
+        let store = backend.store(name, label, self.staging(of), self.clock);
         match &self.fault {
             Some(fault) => Arc::new(FaultyStore::new(store, fault.clone())),
             None => store,
@@ -78,37 +124,54 @@ impl Project {
     /// The log of a pipeline.
     #[must_use]
     pub fn log(&self, name: &PipelineName) -> StateLog {
-        let folder = self.state_folder(name);
-        let label = folder.strip_prefix(&self.spec.root).unwrap_or(&folder).display().to_string();
-        StateLog::new(self.store(folder, name, label), name.clone())
+        let label = self.spec.state.below(name.as_str()).label(&self.spec.root);
+        let store = self.store(&self.backends.state, name.as_str(), label, name);
+        StateLog::new(store, name.clone())
     }
 
     /// The store of the pipeline's outputs.
     #[must_use]
     pub fn outputs(&self, name: &PipelineName) -> Arc<dyn Store> {
-        self.store(self.spec.root.clone(), name, String::new())
+        self.store(&self.backends.root, "", String::new(), name)
     }
 
     /// The stores of the pipeline's sources and reference tables.
     #[must_use]
     pub fn sources(&self, spec: &PipelineSpec) -> SourceStores {
-        let source = |source: &SourceSpec| {
-            let store = match &source.origin {
-                SourceOrigin::Folder(folder) => {
-                    self.store(folder.path.clone(), &spec.name, folder.label.clone())
-                }
-                SourceOrigin::Pipeline(_) => self.outputs(&spec.name),
+        let of_table = |table: &str, label: String| {
+            let backend = self.backends.tables.get(&(spec.name.clone(), table.to_owned()));
+            let store = match backend {
+                Some(backend) => self.store(backend, "", label, &spec.name),
+                // It reads what another pipeline commits.
+                None => self.outputs(&spec.name),
             };
-            (source.table.clone(), SourceStore::new(store))
+            (table.to_owned(), SourceStore::new(store))
         };
-        let reference = |reference: &ReferenceSpec| {
-            let folder = reference.folder().to_owned();
-            let label = folder.strip_prefix(&self.spec.root).unwrap_or(&folder);
-            let store = self.store(folder.clone(), &spec.name, label.display().to_string());
-            (reference.table.clone(), SourceStore::new(store))
-        };
-        let references = spec.references.iter().map(reference);
-        spec.sources.iter().map(source).chain(references).collect()
+        let sources = spec.sources.iter().map(|source| {
+            let label = source.folder().map(|folder| folder.label.clone()).unwrap_or_default();
+            of_table(&source.table, label)
+        });
+        let references = spec
+            .references
+            .iter()
+            .map(|reference| of_table(&reference.table, reference.folder.label(&self.spec.root)));
+        sources.chain(references).collect()
+    }
+
+    /// Takes the lease of a pipeline, whose log is `log`.
+    ///
+    /// # Errors
+    /// [`crate::error::Code::LeaseHeld`] if another process holds it.
+    pub(super) async fn lease(
+        &self,
+        spec: &PipelineSpec,
+        log: &StateLog,
+        info: &LeaseInfo,
+    ) -> Result<Lease> {
+        match self.state_folder(&spec.name) {
+            Some(folder) => Lease::lock(&folder, &spec.name, info, self.spec.lease).await,
+            None => Lease::wait(log, &info.who, self.spec.lease).await,
+        }
     }
 
     /// Reads what the log says of a pipeline.
@@ -117,7 +180,7 @@ impl Project {
     /// If the log or its ledger is damaged or cannot be read; if it has another shape.
     pub async fn open(&self, spec: &PipelineSpec) -> Result<Opened> {
         let log = self.log(&spec.name);
-        let state = log.read().await?;
+        let state = log.open().await?.map(|opening| opening.state);
         let ledger = match &state {
             Some(state) => {
                 shape::check(spec, state)?;

@@ -13,7 +13,6 @@ use crate::report::{Problem, ProblemKind, Verified};
 use crate::source::{SourceStore, open};
 use crate::spec::PipelineSpec;
 use crate::state::{CommittedOutput, State};
-use crate::store::Store;
 use crate::time::EventTime;
 
 /// Objects looked at once.
@@ -32,7 +31,7 @@ pub async fn verify_pipeline(project: &Project, spec: &PipelineSpec) -> Result<V
     let store = SourceStore::new(project.outputs(&spec.name));
     let mut known = BTreeSet::new();
     let mut checks = Vec::new();
-    for (start, window) in &state.windows {
+    for (start, window) in state.windows.iter() {
         verified.windows = verified.windows.saturating_add(1);
         for output in &window.committed.outputs {
             known.insert(output.path.clone());
@@ -105,14 +104,9 @@ async fn unknown_objects(
     let mut problems = Vec::new();
     for output in &spec.outputs {
         let root = output.path.root();
-        let folder = project.spec.root.join(root);
-        if !folder.is_dir() {
-            continue;
-        }
-        let staging = project.staging(&spec.name);
-        let store = crate::store::LocalStore::new(folder, staging, root, project.clock);
-        for meta in store.list("").await? {
-            let path = format!("{root}/{}", meta.key);
+        let store = project.outputs(&spec.name);
+        for meta in store.list(&format!("{root}/")).await? {
+            let path = meta.key;
             if !path.ends_with(".parquet") || known.contains(&path) {
                 continue;
             }

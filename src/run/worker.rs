@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::drive::{Asked, skippable};
 use super::foresee::{Look, are_logged, outdated, query_of};
@@ -14,7 +14,9 @@ use crate::error::{Code, Error, Result};
 use crate::execute::{Prepared, is_same_query};
 use crate::id::{Generation, RequestId, Seq};
 use crate::ledger::{FileRecord, Ledger};
-use crate::log::{StateLog, sweep_staging, write_segment};
+use crate::log::{
+    Inbox, Lease, LeaseInfo, Opening, Progress, StateLog, show_alive, sweep_staging, write_segment,
+};
 use crate::plan::{
     Outdated, Plan, admission, admissions, judge_lateness, plan, promises, segments_to_merge,
 };
@@ -22,7 +24,7 @@ use crate::publish::Publisher;
 use crate::report::{Observer, PipelineReport, RunEvent};
 use crate::spec::PipelineSpec;
 use crate::state::{
-    Body, ClaimReason, Failed, FailedWindow, RowCounts, SegmentRef, Skip, State, TimeRange,
+    Body, Failed, FailedWindow, Request, RowCounts, SegmentRef, Skip, State, TimeRange,
 };
 use crate::store::make_folders;
 use crate::time::EventTime;
@@ -39,6 +41,10 @@ pub(super) struct Worker<'a> {
     pub(super) prepared: Option<Arc<Prepared>>,
     /// What of the log is out of force.
     outdated: Outdated,
+    /// Where it says how far it is.
+    pub(super) progress: Arc<Progress>,
+    /// The newest entry that a checkpoint knows.
+    checkpoint: Option<Seq>,
 }
 
 impl<'a> Worker<'a> {
@@ -46,16 +52,29 @@ impl<'a> Worker<'a> {
         project: &'a Project,
         session: &'a Session<'a>,
         opened: Opened,
-        state: State,
+        opening: Opening,
         look: Look,
         prepared: Option<Arc<Prepared>>,
     ) -> Self {
         let outputs = project.outputs(&session.spec.name);
         let identity = project.identity.clone();
+        let Opening { state, checkpoint } = opening;
         let publisher = Publisher::new(opened.log.clone(), outputs, project.clock, identity, state);
         let (log, ledger) = (opened.log, opened.ledger);
         let outdated = outdated(session.spec, publisher.state(), &look.references);
-        Self { project, session, publisher, log, ledger, look, prepared, outdated }
+        let progress = Arc::default();
+        Self {
+            project,
+            session,
+            publisher,
+            log,
+            ledger,
+            look,
+            prepared,
+            outdated,
+            progress,
+            checkpoint,
+        }
     }
 
     pub(super) fn state(&self) -> &State {
@@ -64,19 +83,25 @@ impl<'a> Worker<'a> {
 
     pub(super) async fn work(
         &mut self,
+        lease: &Lease,
+        info: LeaseInfo,
         asked: &Asked,
         stop: &AtomicBool,
         observer: &dyn Observer,
         report: &mut PipelineReport,
     ) -> Result<()> {
         let first = self.state().head.seq.next().unwrap_or(Seq(0));
-        self.claim().await?;
+        self.claim(lease).await?;
+        let (store, lease_spec) = (self.log.store().clone(), self.project.spec.lease);
+        let heart = show_alive(store, self.state().epoch, info, lease_spec, lease);
+        self.progress = heart.progress();
         let worked = self.work_claimed(asked, stop, observer, report).await;
         // An error that leaves the log in order leaves it released too; after any other, the next
         // run takes over.
         if worked.is_ok() || self.publisher.is_idle() {
             let last = self.publisher.append(Body::Release).await?;
             report.entries = Some((first, last));
+            self.save_if_due().await;
         }
         if self.publisher.is_idle() {
             let plan = if asked.computes() { self.plan_or_wait() } else { self.plan() };
@@ -104,12 +129,17 @@ impl<'a> Worker<'a> {
         self.describe().await?;
         self.admit(report).await?;
         self.ask(asked, report).await?;
+        self.take_in(report).await?;
         if !asked.computes() {
             return Ok(());
         }
         let mut plan = self.plan_or_wait();
         observer.on(RunEvent::Planned { spec: self.session.spec, plan: &plan });
         self.run_batches(&plan, stop, observer, report).await?;
+        if !stop.load(Ordering::SeqCst) && self.take_in(report).await? {
+            plan = self.plan_or_wait();
+            self.run_batches(&plan, stop, observer, report).await?;
+        }
         if report.failures.iter().any(|failed| failed.code == Code::InputChanged.to_string()) {
             // An input changed under our hands: look once more, and no more than once.
             report.failures.retain(|failed| failed.code != Code::InputChanged.to_string());
@@ -131,13 +161,11 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    async fn claim(&mut self) -> Result<()> {
+    async fn claim(&mut self, lease: &Lease) -> Result<()> {
         let state = self.state();
-        let body = match state.holder {
-            None => Body::Claim { takes: None, reason: ClaimReason::Released },
-            Some(_) => Body::Claim { takes: Some(state.epoch), reason: ClaimReason::Flock },
-        };
-        self.publisher.append(body).await?;
+        let reason = lease.reason(state)?;
+        let takes = state.holder.as_ref().map(|_| state.epoch);
+        self.publisher.append(Body::Claim { takes, reason }).await?;
         let staging = self.project.staging(&self.session.spec.name);
         make_folders(&staging).map_err(|why| {
             Error::new(Code::StoreFailed, format!("cannot make {}: {why}", staging.display()))
@@ -253,6 +281,30 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
+    /// Takes in what others asked for meanwhile. Whether there was anything new.
+    async fn take_in(&mut self, report: &mut PipelineReport) -> Result<bool> {
+        let log = self.log.clone();
+        let inbox = Inbox::new(log.store().as_ref());
+        let mut is_new = false;
+        for item in inbox.look().await? {
+            let request = match &item.request {
+                Ok(request) => Request { inbox: Some(item.id), ..request.clone() },
+                Err(why) => {
+                    report.errors.push(why.clone());
+                    continue;
+                }
+            };
+            if !self.state().taken_in.contains(&item.id) {
+                self.publisher.append(Body::Request(request)).await?;
+                crate::crashpoint::pass("inbox.taken");
+                is_new = true;
+            }
+            // The log has it: an item that stays behind is known.
+            let _ = inbox.clear(&item).await;
+        }
+        Ok(is_new)
+    }
+
     /// Commits the closed windows of `range` that were not computed as skipped.
     async fn skip(
         &mut self,
@@ -275,6 +327,20 @@ impl<'a> Worker<'a> {
             self.publisher.append(Body::Skip(skip)).await?;
         }
         Ok(())
+    }
+
+    /// Writes a checkpoint, if one is due. Nothing depends on it: the next one will do.
+    pub(super) async fn save_if_due(&mut self) {
+        let head = self.state().head.seq;
+        if !self.project.pace.is_due(self.checkpoint, head) {
+            return;
+        }
+        if let Ok(small) =
+            self.log.save(self.state().clone(), self.project.pace, &self.project.clock).await
+        {
+            self.publisher.replace_state(small);
+        }
+        self.checkpoint = Some(head);
     }
 
     fn plan(&self) -> Plan {

@@ -74,7 +74,7 @@ fn unlisted(source: &SourceSpec, folder: &FolderSpec, why: Error) -> Error {
     let is_missing = why.code() == Code::SourceMissing;
     let why = why.within(format!("source {}", source.table));
     if is_missing {
-        let path = folder.path.display();
+        let path = &folder.path;
         why.note(format!("looked for at {path}; nothing was computed, outputs stand"))
             .hint("make the folder, or correct `path` of the source; it is relative to `root`")
     } else {

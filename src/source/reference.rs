@@ -112,14 +112,16 @@ fn store_of<'a>(
 /// The files of a reference table: the one it names, or all Parquet below the folder it names.
 async fn listed(reference: &ReferenceSpec, store: &SourceStore) -> Result<Vec<ObjectMeta>> {
     let none = |what: &str| {
-        let (table, path) = (&reference.table, reference.path.display());
+        let file = reference.file_name.as_deref();
+        let table = &reference.table;
+        let path = file.map_or(reference.folder.clone(), |name| reference.folder.below(name));
         Error::new(Code::SourceMissing, format!("reference {table}: {} {what}", reference.label))
             .note(format!("looked for at {path}; nothing was computed, outputs stand"))
             .hint(
                 "put the file there, or correct `path` of the reference; it is relative to `root`",
             )
     };
-    let files: Vec<ObjectMeta> = if let Some(name) = reference.file_name() {
+    let files: Vec<ObjectMeta> = if let Some(name) = &reference.file_name {
         store.store().head(name).await?.into_iter().collect()
     } else {
         let files = store.store().list("").await;

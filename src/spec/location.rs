@@ -137,11 +137,28 @@ impl Location {
         }
     }
 
+    /// What it lies in, and its own name.
+    #[must_use]
+    pub fn split_last(&self) -> Option<(Self, String)> {
+        match self {
+            Self::Folder(path) => {
+                let name = path.file_name()?.to_str()?.to_owned();
+                Some((Self::Folder(path.parent()?.to_owned()), name))
+            }
+            Self::Prefix(prefix) => {
+                let (path, name) = prefix.path.rsplit_once('/').unwrap_or(("", &prefix.path));
+                let name = Some(name.to_owned()).filter(|name| !name.is_empty())?;
+                let path = path.to_owned();
+                Some((Self::Prefix(Prefix { path, ..prefix.clone() }), name))
+            }
+        }
+    }
+
     /// What lies `name` below it; `name` is plain words with `/` between them.
     #[must_use]
     pub fn below(&self, name: &str) -> Self {
         match self {
-            Self::Folder(folder) => Self::Folder(folder.join(name)),
+            Self::Folder(folder) => Self::Folder(normal(&folder.join(name))),
             Self::Prefix(prefix) => {
                 Self::Prefix(Prefix { path: prefix.key(name), ..prefix.clone() })
             }

@@ -1,6 +1,7 @@
 //! A configuration that is known to be valid. Every later module takes these types, never the text
 //! or the raw mirror of `config.toml`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,16 +25,42 @@ use crate::window::{Margins, PathTemplate, WindowGrid};
 pub struct ProjectSpec {
     /// Names the project in every output.
     pub name: String,
-    /// The folder that holds data; relative paths below are under it.
-    pub root: PathBuf,
-    /// The folder that holds one state prefix per pipeline.
-    pub state: PathBuf,
+    /// What holds the data; relative paths below are under it.
+    pub root: Location,
+    /// What holds one state prefix per pipeline; on the same kind of storage as `root`.
+    pub state: Location,
+    /// How object stores are reached.
+    pub storage: StorageSpec,
     /// Limits of the machine.
     pub engine: EngineSpec,
-    /// How long a command waits for another run of the same pipeline.
-    pub lease_wait: Span,
+    /// Who may write, and who waits for whom.
+    pub lease: LeaseSpec,
+    /// How many earlier revisions of a window stay restorable.
+    pub history_keep: usize,
     /// The pipelines, each after those it reads from, otherwise in the order of the file.
     pub pipelines: Vec<PipelineSpec>,
+}
+
+/// How object stores are reached. It holds no credentials: those are the environment's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageSpec {
+    /// Options of the client by their own names, e.g. `aws_region`.
+    pub options: BTreeMap<String, String>,
+    /// The most times the client tries a call again.
+    pub max_retries: usize,
+    /// How long after its first try a call is tried again.
+    pub retry_for: Span,
+}
+
+/// The lease of a pipeline: who may write now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseSpec {
+    /// A holder whose heartbeat stands still for so long may be superseded.
+    pub patience: Span,
+    /// How often a holder's heart beats; less than half of `patience`.
+    pub heartbeat: Span,
+    /// How long a command waits for another run of the same pipeline.
+    pub wait_for: Span,
 }
 
 /// What a run may use of the machine.

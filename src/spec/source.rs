@@ -1,9 +1,8 @@
 //! A table with event time: a window sees its own rows, and those of its margins.
 
-use std::path::PathBuf;
-
 use chrono_tz::Tz;
 
+use super::Location;
 use crate::id::PipelineName;
 use crate::time::Span;
 use crate::window::Margins;
@@ -55,8 +54,8 @@ pub enum SourceOrigin {
 /// A folder of Parquet files.
 #[derive(Clone, Debug)]
 pub struct FolderSpec {
-    /// The folder, absolute.
-    pub path: PathBuf,
+    /// The folder.
+    pub path: Location,
     /// The folder as the configuration names it, for messages.
     pub label: String,
     /// Which files below the folder belong to it, matched on the key relative to `path`.

@@ -7,13 +7,16 @@
 //! (epochs), WM-1 and WM-2 (watermark), BF-1 (requests do not move it).
 
 mod apply;
+pub mod checkpoint;
 pub mod codec;
+mod collapse;
 mod entry;
 mod rows;
 #[cfg(test)]
 pub(crate) mod tests;
+mod windows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use apply::Violation;
 pub use entry::{
@@ -24,7 +27,12 @@ pub use entry::{
     Who,
 };
 
+pub use collapse::Computed;
 pub use rows::RowCounts;
+pub use windows::{STRETCH_WINDOWS, Stretch, Windows};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::hash::Sha256;
 use crate::id::{
@@ -34,7 +42,7 @@ use crate::time::{EventTime, ProcessingTime};
 use crate::window::{Window, WindowSet};
 
 /// The fold of a log up to and including its head.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// The state prefix this log belongs to.
     pub store: StoreId,
@@ -64,8 +72,8 @@ pub struct State {
     pub refused_rows: RowCounts,
     /// The end of the unbroken row of committed windows; `None` before the first commit.
     pub watermark: Option<EventTime>,
-    /// Windows that were computed, by start.
-    pub windows: BTreeMap<EventTime, WindowState>,
+    /// Windows that were computed.
+    pub windows: Windows,
     /// Windows committed without a row of input.
     pub empty: WindowSet,
     /// Windows committed as skipped.
@@ -80,10 +88,17 @@ pub struct State {
     pub open: BTreeMap<BatchId, OpenBatch>,
     /// Requests that are not done, oldest first.
     pub requests: BTreeMap<RequestId, Request>,
+    /// The newest requests that were left while another process held the lease: should one be found
+    /// again, it is not asked twice. At most [`TAKEN_IN_MAX`].
+    pub taken_in: BTreeSet<Uuid>,
 }
 
+/// How many requests that were left for the holder of a lease are remembered. Their names sort by
+/// when they were left.
+const TAKEN_IN_MAX: usize = 1_000;
+
 /// A segment that is part of the ledger.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Segment {
     /// Where its records are.
     pub stored: SegmentRef,
@@ -92,7 +107,7 @@ pub struct Segment {
 }
 
 /// The newest entry of a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// Its place.
     pub seq: Seq,
@@ -105,7 +120,7 @@ pub struct Head {
 }
 
 /// Who claimed the newest epoch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     /// The process.
     pub who: Who,
@@ -114,7 +129,7 @@ pub struct Holder {
 }
 
 /// A window that was computed and committed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowState {
     /// The committed facts, as logged.
     pub committed: CommittedWindow,
@@ -131,7 +146,7 @@ pub struct WindowState {
 }
 
 /// Why a committed window must be computed again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stale {
     /// The window's end.
     pub end: EventTime,
@@ -144,7 +159,7 @@ pub struct Stale {
 }
 
 /// A window whose object may hold an attempt that was never committed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InDoubt {
     /// The window's end.
     pub end: EventTime,
@@ -153,7 +168,7 @@ pub struct InDoubt {
 }
 
 /// A begun batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenBatch {
     /// The entry that began it.
     pub seq: Seq,
@@ -189,16 +204,18 @@ impl State {
     /// Whether the window was committed: computed, empty, or skipped.
     #[must_use]
     pub fn is_committed(&self, window: Window) -> bool {
-        self.windows.contains_key(&window.start())
+        self.is_computed(window.start())
             || self.empty.contains(window.start())
             || self.skipped.contains(window.start())
     }
 
-    /// The revision that the next publication of the window at `start` gets.
+    /// The revision that the next publication of the window at `start` gets; `None` if there is
+    /// none left, or its facts were not recalled.
     #[must_use]
     pub fn next_revision(&self, start: EventTime) -> Option<Revision> {
         match self.windows.get(&start) {
             Some(window) => window.committed.rev.next(),
+            None if self.is_computed(start) => None,
             None => Some(Revision(1)),
         }
     }
@@ -208,9 +225,10 @@ impl State {
     pub fn contiguous_end(&self, from: EventTime) -> EventTime {
         let mut end = from;
         loop {
-            let further = match self.windows.get(&end) {
-                Some(window) => Some(window.committed.end),
-                None => self.empty.end_of_run(end).or_else(|| self.skipped.end_of_run(end)),
+            let further = match (self.windows.stretch_at(end), self.windows.get(&end)) {
+                (Some((_, stretch)), _) => Some(stretch.end),
+                (None, Some(window)) => Some(window.committed.end),
+                _ => self.empty.end_of_run(end).or_else(|| self.skipped.end_of_run(end)),
             };
             match further {
                 Some(further) if further > end => end = further,

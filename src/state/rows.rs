@@ -55,6 +55,26 @@ impl RowCounts {
         }
     }
 
+    /// What is left without `other`, which is a part of these.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        let less = u64::saturating_sub;
+        Self {
+            input: less(self.input, other.input),
+            margin: less(self.margin, other.margin),
+            used: less(self.used, other.used),
+            out: less(self.out, other.out),
+            quarantined: less(self.quarantined, other.quarantined),
+            dropped: less(self.dropped, other.dropped),
+            duplicate: less(self.duplicate, other.duplicate),
+            late: less(self.late, other.late),
+            expired: less(self.expired, other.expired),
+            null_time: less(self.null_time, other.null_time),
+            future: less(self.future, other.future),
+            before_begin: less(self.before_begin, other.before_begin),
+        }
+    }
+
     /// Whether every row of a window is in one place (IN-2).
     #[must_use]
     pub fn closes(&self) -> bool {

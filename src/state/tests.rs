@@ -3,6 +3,7 @@
 #![expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 
 mod codec;
+mod collapse;
 mod golden;
 mod history;
 pub(crate) mod log;

@@ -2,7 +2,13 @@
 //!
 //! ```text
 //! <state>/<pipeline>/log/<20 digits>.json   the log: contiguous from 0, never changed
+//! <state>/<pipeline>/FORMAT.json            that this object store was found fit
+//! <state>/<pipeline>/ckpt/<20 digits>.<attempt>.ckpt   the state up to that entry; derived
+//! <state>/<pipeline>/ckpt/LATEST            which of them is the newest; a hint
+//! <state>/<pipeline>/seg/windows-<20 digits>.<attempt>.seg   facts of windows; derived
 //! <state>/<pipeline>/seg/inputs-<20 digits>.<attempt>.seg   records of one admission
+//! <state>/<pipeline>/lease/<20 digits>.json the heartbeat of the holder of an epoch; a hint
+//! <state>/<pipeline>/inbox/<id>.json        what was asked while another process held the lease
 //! <state>/<pipeline>/tmp/<20 digits>-…      staged files of one epoch; local disk only
 //! <state>/<pipeline>/tmp/create-…           a file on its way into place; local disk only
 //! <state>/<pipeline>/lock                   held while a process writes; local disk only
@@ -38,10 +44,61 @@ pub fn entry_of(key: &str) -> Option<Seq> {
     is_place.then(|| digits.parse().ok().map(Seq))?
 }
 
+/// The key of what is known of the store itself.
+pub const FORMAT: &str = "FORMAT.json";
+
+/// The folder of checkpoints.
+pub const CHECKPOINTS: &str = "ckpt/";
+
+/// The key of the hint to the newest checkpoint.
+pub const LATEST: &str = "ckpt/LATEST";
+
+/// The key of the checkpoint that attempt `att` made of the log up to and including `seq`.
+#[must_use]
+pub fn checkpoint(seq: Seq, att: AttemptId) -> String {
+    format!("{CHECKPOINTS}{:020}.{att}.ckpt", seq.0)
+}
+
+/// The newest entry that the checkpoint at `key` knows; `None` if it is the key of something else.
+#[must_use]
+pub fn checkpoint_of(key: &str) -> Option<Seq> {
+    let name = key.strip_prefix(CHECKPOINTS)?.strip_suffix(".ckpt")?;
+    let (digits, _) = name.split_once('.')?;
+    (digits.len() == 20).then(|| digits.parse().ok().map(Seq))?
+}
+
+/// The key of the segment that attempt `att` wrote with facts of windows, for a checkpoint up to
+/// and including `seq`.
+#[must_use]
+pub fn windows_segment(seq: Seq, att: AttemptId) -> String {
+    format!("seg/windows-{:020}.{att}.seg", seq.0)
+}
+
 /// The key of the segment that attempt `att` wrote for `generation`.
 #[must_use]
 pub fn inputs_segment(generation: Generation, att: AttemptId) -> String {
     format!("seg/inputs-{:020}.{att}.seg", generation.0)
+}
+
+/// The key of the heartbeat of the holder of `epoch`.
+#[must_use]
+pub fn heartbeat(epoch: Epoch) -> String {
+    format!("lease/{:020}.json", epoch.0)
+}
+
+/// The folder of what is asked of a pipeline while another process holds its lease.
+pub const INBOX: &str = "inbox/";
+
+/// The key of what was asked under the name `id`.
+#[must_use]
+pub fn inbox(id: Uuid) -> String {
+    format!("{INBOX}{id}.json")
+}
+
+/// The name under which was asked what `key` holds; `None` if it is the key of something else.
+#[must_use]
+pub fn inbox_of(key: &str) -> Option<Uuid> {
+    Uuid::parse_str(key.strip_prefix(INBOX)?.strip_suffix(".json")?).ok()
 }
 
 /// How the names of staged files of `epoch` begin.

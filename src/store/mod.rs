@@ -6,6 +6,8 @@
 mod faulty;
 pub mod layout;
 mod local;
+mod probe;
+mod remote;
 
 use std::fmt;
 use std::ops::Range;
@@ -16,6 +18,8 @@ use bytes::Bytes;
 
 pub use faulty::{Fault, FaultyStore};
 pub use local::{LocalStore, make_folders, sync_file};
+pub use probe::{PROBE_ROUNDS, Probed, probe};
+pub use remote::{Bounds, Clients, Environment, RemoteStore, RetrySpec, connect};
 
 use crate::error::{Error, Result};
 use crate::hash::Sha256;

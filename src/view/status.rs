@@ -158,7 +158,7 @@ fn counts(spec: &PipelineSpec, state: &State, plan: &Plan) -> WindowCounts {
     let due = plan.windows.iter().chain(&plan.held).chain(refused);
     let (again, pending): (Vec<_>, Vec<_>) = due.partition(|due| state.is_committed(due.window));
     WindowCounts {
-        committed: number(state.windows.len()),
+        committed: state.windows.totals().0,
         empty: windows_in(&state.empty),
         skipped: windows_in(&state.skipped),
         open: number(plan.open.len()),
@@ -192,8 +192,7 @@ fn gaps(state: &State, plan: &Plan) -> (Vec<TimeRange>, u64) {
 }
 
 fn rows(state: &State) -> RowCounts {
-    let windows = state.windows.values().map(|window| window.committed.rows);
-    windows.fold(state.refused_rows, RowCounts::plus)
+    state.windows.totals().1.plus(state.refused_rows)
 }
 
 fn notes(

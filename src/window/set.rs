@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::iter;
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::EventTime;
 
 /// A set of event times, as disjoint half-open ranges in order.
 ///
 /// Invariant: each range ends before the next one starts. Ranges that touch are one range, so a
 /// million windows in a row cost no more than one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct WindowSet {
     /// The end of each range by its start.
     ranges: BTreeMap<EventTime, EventTime>,

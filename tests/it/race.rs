@@ -101,17 +101,29 @@ fn a_held_lease_names_its_holder_and_is_free_once_that_is_killed() {
 }
 
 #[test]
-fn a_request_to_a_held_pipeline_is_refused_too_and_can_be_made_later() {
+fn a_request_to_a_held_pipeline_is_left_for_its_holder_or_the_next_run() {
     let project = Project::new(TINY);
     (0..ROUNDS).for_each(|round| feed(&project, round));
     run_well(&project, &["run"]);
     project.feed("more.parquet", &[(DAY_0 + 5, "more", 1)]);
     let mut holder = hold(&project, "compute.after:1");
     let reprocess = ["reprocess", "tiny", "--from", "2026-01-01", "--to", "2026-01-02", "--yes"];
-    assert_eq!(project.json(&reprocess).0, 11);
+    let (code, said) = project.json(&reprocess);
+    assert_eq!(code, 0, "{said}");
+    assert!(said["pipelines"][0]["left"].is_string(), "{said}");
+    assert_eq!(files_below(project.path("_highwater/tiny/inbox")).len(), 1);
     kill(&mut holder);
-    run_well(&project, &reprocess);
+    // No file is new, but something was asked.
+    run_well(&project, &["run"]);
+    assert_eq!(files_below(project.path("_highwater/tiny/inbox")), [""; 0]);
+    let entries = project.entries("tiny");
+    let asked: Vec<_> = entries.iter().filter(|entry| entry["kind"] == "request").collect();
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert!(entries.iter().any(|entry| entry["kind"] == "request_done"));
     project.assert_sound();
+    let count = project.entries("tiny").len();
+    run_well(&project, &["run"]);
+    assert_eq!(project.entries("tiny").len(), count, "nothing is asked twice");
 }
 
 #[test]

@@ -13,9 +13,10 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicr
 use arrow::util::display::array_value_to_string;
 use highwater::clock::Clock;
 use highwater::config::{ConfigInput, load};
+use highwater::log::Pace;
 use highwater::report::{NoObserver, PipelineReport, Problem};
 use highwater::run::{Asked, run_pipeline, verify_pipeline};
-use highwater::spec::{ProjectSpec, SourceOrigin};
+use highwater::spec::{Location, ProjectSpec, SourceOrigin};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
@@ -103,8 +104,10 @@ impl Project {
             set_modified(&to, &from);
         }
         fs::create_dir_all(folder.path().join("in")).unwrap();
-        let moved =
-            |path: &Path| folder.path().join(path.strip_prefix(self.folder.path()).unwrap());
+        let moved = |from: &Location| {
+            let from = from.as_folder().unwrap();
+            Location::Folder(folder.path().join(from.strip_prefix(self.folder.path()).unwrap()))
+        };
         let mut spec = self.spec.clone();
         (spec.root, spec.state) = (moved(&spec.root), moved(&spec.state));
         for source in spec.pipelines.iter_mut().flat_map(|pipeline| &mut pipeline.sources) {
@@ -113,7 +116,7 @@ impl Project {
             }
         }
         for reference in spec.pipelines.iter_mut().flat_map(|pipeline| &mut pipeline.references) {
-            reference.path = moved(&reference.path);
+            reference.folder = moved(&reference.folder);
         }
         Self { folder, spec }
     }
@@ -150,7 +153,9 @@ impl Project {
 
     /// The project as the library opens it.
     pub(crate) fn open(&self) -> highwater::run::Project {
-        highwater::run::Project::new(self.spec.clone(), Clock::system()).unwrap()
+        let project = highwater::run::Project::new(self.spec.clone(), Clock::system()).unwrap();
+        // So that every test of more than a few windows is one of checkpoints too.
+        project.with_pace(Pace { entries: 5, windows: 3 })
     }
 
     /// Runs every pipeline in this process, whatever becomes of it.
@@ -186,6 +191,7 @@ impl Project {
             }
         }
         command.current_dir(self.folder.path()).args(args).env("NO_COLOR", "1");
+        command.env("HIGHWATER_PACE", "5:3");
         command
     }
 

@@ -34,8 +34,8 @@ const MAY_NAME: &[(&str, &str)] = &[
     ("clock", "time"),
     ("crashpoint", ""),
     ("process", "error state"),
-    ("store", "clock error hash id time"),
-    ("log", "clock commit error hash id ledger state store time"),
+    ("store", "clock error hash id spec time"),
+    ("log", "clock commit error hash id ledger process spec state store time"),
     ("source", "error hash id ledger spec state store time window"),
     // Neither log nor publish: it computes and commits nothing.
     ("execute", "commit error hash id ledger plan source spec state store time window"),

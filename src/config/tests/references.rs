@@ -21,11 +21,13 @@ fn each_is_a_file_or_a_folder_in_the_order_of_the_file() {
     let pipeline = pipeline_with(&format!("{shops}{codes}"), &[]).unwrap();
     let [shops, codes] = pipeline.references.as_slice() else { panic!("{pipeline:?}") };
     assert_eq!(shops.table, "shops");
-    assert_eq!(shops.path, PathBuf::from("/shop/lake/ref/shops.parquet"));
+    assert_eq!(shops.folder, Location::Folder("/shop/lake/ref".into()));
+    assert_eq!(shops.file_name.as_deref(), Some("shops.parquet"));
     assert_eq!(shops.label, "ref/shops.parquet");
     assert_eq!(shops.on_change, OnReferenceChange::Reprocess);
     assert_eq!(codes.table, "codes");
-    assert_eq!(codes.path, PathBuf::from("/mnt/ref/codes"));
+    assert_eq!(codes.folder, Location::Folder("/mnt/ref/codes".into()));
+    assert_eq!(codes.file_name, None);
     assert_eq!(codes.label, "/mnt/ref/./codes/");
     assert_eq!(codes.on_change, OnReferenceChange::Report);
 }
@@ -44,7 +46,10 @@ fn the_environment_reaches_its_keys() {
     let key = "HIGHWATER__PIPELINE__ORDERS_HOURLY__REFERENCE__SHOPS__";
     let set = |name: &str, value: &str| pipeline_with(&shops, &[(&format!("{key}{name}"), value)]);
     let reference = |name: &str, value: &str| set(name, value).unwrap().references.remove(0);
-    assert_eq!(reference("PATH", "/elsewhere").path, PathBuf::from("/elsewhere"));
+    assert_eq!(reference("PATH", "/elsewhere").folder, Location::Folder("/elsewhere".into()));
+    let remote = reference("PATH", "s3://lake/ref/shops.parquet");
+    assert_eq!(remote.folder.to_string(), "s3://lake/ref");
+    assert_eq!(remote.file_name.as_deref(), Some("shops.parquet"));
     assert_eq!(reference("ON_CHANGE", "reprocess").on_change, OnReferenceChange::Reprocess);
     let errors = set("ON_CHANGE", "ignore").unwrap_err();
     assert_one(&errors, "ignore", Code::BadEnvironment, "", "values: `report`, `reprocess`");
@@ -56,7 +61,7 @@ fn what_it_may_not_say_is_refused() {
     for (name, keys, code, place, said) in [
         ("shops", "", Code::MissingKey, header, "add `path = \"ref/shops.parquet\"`"),
         ("shops", "path = \" \"", Code::BadValue, "\" \"", "`path`: it is empty"),
-        ("shops", "path = \"s3://b\"", Code::NotSupportedYet, "\"s3://b\"", "object stores"),
+        ("shops", "path = \"s3://b\"", Code::BadValue, "\"s3://b\"", "the name of a bucket"),
         ("shops", "paht = \"ref\"", Code::UnknownKey, "paht", "exists: `path`"),
         ("shops", "path = \"ref\"\nglob = \"*\"", Code::UnknownKey, "glob", "path, on_change"),
         (

@@ -15,11 +15,7 @@ fn refuses(from: &str, to: &str, code: Code, place: &str, said: &str) {
 fn keys_of_later_versions_are_refused_and_never_ignored() {
     for (before, added, place) in [
         ("name = \"shop\"", "include = [\"x.toml\"]\n", "[\"x.toml\"]"),
-        ("[engine]", "[storage.options]\na = \"b\"\n", "[storage.options]"),
         ("threads", "ballista = \"df://x\"\n", "\"df://x\""),
-        ("[engine]", "[retry]\nmax_retries = 3\n", "3"),
-        ("wait = ", "patience = \"31s\"\n", "\"31s\""),
-        ("[engine]", "[history]\nkeep = 3\n", "3"),
         ("enabled", "schedule = \"* * * * *\"\n", "\"* * * * *\""),
         ("[pipeline.orders_hourly.window]", "[pipeline.orders_hourly.quality]\n", ""),
         ("[pipeline.orders_hourly.window]", "[[pipeline.orders_hourly.check]]\n", ""),
@@ -51,12 +47,6 @@ fn keys_of_later_versions_are_refused_and_never_ignored() {
         "\"quarantine\"",
         "`fail` or `drop`",
     );
-    for url in ["s3://bucket/x", "gs://b", "az://c", "http://d/e"] {
-        let written = format!("\"{url}\"");
-        let said = "object stores are not supported yet";
-        refuses("\"${LAKE:-lake}\"", &written, Code::NotSupportedYet, &written, said);
-        refuses("\"raw/orders/\"", &written, Code::NotSupportedYet, &written, said);
-    }
 }
 
 /// What is changed in FULL, into what; the code, the place and the way on that this gives.

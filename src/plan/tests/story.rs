@@ -98,7 +98,14 @@ impl Story {
             ("outdated", [start, end]) => {
                 let (verb, only_outdated, why) = (Verb::Reprocess, true, None);
                 let (start, end) = (hour(*start), hour(*end));
-                self.log.add(Body::Request(Request { verb, start, end, only_outdated, why }));
+                self.log.add(Body::Request(Request {
+                    verb,
+                    start,
+                    end,
+                    only_outdated,
+                    why,
+                    inbox: None,
+                }));
             }
             ("query", []) => {
                 self.outdated.queries = self.log.state.queries.keys().copied().collect();
@@ -303,7 +310,7 @@ fn source(table: &str) -> SourceSpec {
     SourceSpec {
         table: table.to_owned(),
         origin: SourceOrigin::Folder(FolderSpec {
-            path: "in".into(),
+            path: crate::spec::Location::Folder("in".into()),
             label: "in".to_owned(),
             glob: glob::Pattern::default(),
             hive_partitioning: false,

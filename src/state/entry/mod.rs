@@ -17,6 +17,7 @@ pub use window::{
 };
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::hash::Sha256;
 use crate::id::{AttemptId, BatchId, Epoch, PipelineName, RequestId, RunId, Seq, StoreId};
@@ -239,6 +240,9 @@ pub struct Request {
     /// Why, in the operator's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Under which name it was left while another process held the lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbox: Option<Uuid>,
 }
 
 /// The work a request asks for.

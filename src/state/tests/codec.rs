@@ -291,7 +291,14 @@ fn any_request() -> impl Strategy<Value = Body> {
     let verb = prop::sample::select(vec![Verb::Backfill, Verb::Reprocess]);
     (verb, any_range(), any::<Option<String>>()).prop_map(|(verb, at, why)| {
         let only_outdated = verb == Verb::Reprocess;
-        Body::Request(Request { verb, start: at.start, end: at.end, only_outdated, why })
+        Body::Request(Request {
+            verb,
+            start: at.start,
+            end: at.end,
+            only_outdated,
+            why,
+            inbox: None,
+        })
     })
 }
 

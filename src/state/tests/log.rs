@@ -58,7 +58,7 @@ pub(crate) fn claim() -> Body {
 /// A request for the windows from one hour to another.
 pub(crate) fn request(verb: Verb, start: i64, end: i64) -> Body {
     let (start, end) = (hour(start), hour(end));
-    Body::Request(Request { verb, start, end, only_outdated: false, why: None })
+    Body::Request(Request { verb, start, end, only_outdated: false, why: None, inbox: None })
 }
 
 /// What a log says of a window that could not be computed.

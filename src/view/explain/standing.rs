@@ -97,7 +97,7 @@ impl Explained<'_> {
             Some(Work::Wait(_)) => Standing::Held,
             Some(_) if state.is_committed(self.window()) => Standing::Stale,
             Some(_) => Standing::Pending,
-            None if state.windows.contains_key(&start) => Standing::Committed,
+            None if state.is_computed(start) => Standing::Committed,
             None if state.skipped.contains(start) => Standing::Skipped,
             None if state.empty.contains(start) => Standing::Empty,
             None if self.is_before_begin() => Standing::BeforeBegin,

@@ -6,6 +6,7 @@ mod check;
 mod explain;
 mod history;
 mod lateness;
+mod lease;
 mod plan;
 mod requests;
 mod run;
@@ -24,6 +25,7 @@ pub use lateness::{
     AllowedLatenessDoc, DelayClassDoc, DelayDoc, LateDoc, LatenessDoc, LookbackDoc,
     SkippedSourceDoc, SourceLatenessDoc, lateness,
 };
+pub use lease::{HolderDoc, LeaseDoc, LeaseLineDoc, lease};
 pub use plan::{DueDoc, PlanDoc, PlanPipelineDoc, SkipPlanDoc, plan, skip};
 pub use requests::{RequestDoc, RequestsDoc, request};
 pub use run::{FailureDoc, RunDoc, RunPipelineDoc, run};

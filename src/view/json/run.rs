@@ -1,6 +1,7 @@
 //! The document of the commands that compute: `run`, `backfill`, `reprocess`, `skip`.
 
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::ErrorDoc;
 use crate::id::{PipelineName, RunId};
@@ -52,6 +53,9 @@ pub struct RunPipelineDoc {
     /// The request that was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
+    /// Under which name the request was left for the run that holds the lease.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<Uuid>,
 }
 
 /// A window that failed.
@@ -91,5 +95,6 @@ pub fn run(report: &PipelineReport) -> RunPipelineDoc {
         duration_ms: report.took.micros().div_euclid(1_000),
         failures: report.failures.iter().map(failure).collect(),
         request: report.request.map(|id| id.to_string()),
+        left: report.left,
     }
 }

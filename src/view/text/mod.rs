@@ -3,6 +3,7 @@
 mod explain;
 mod history;
 mod lateness;
+mod lease;
 mod plan;
 mod run;
 mod status;
@@ -13,6 +14,7 @@ use comfy_table::{CellAlignment, Table, presets};
 pub use explain::explain;
 pub use history::{HistoryEvent, HistoryLine, history};
 pub use lateness::lateness;
+pub use lease::lease;
 pub use plan::{plan, plan_behind, plan_total, skip};
 pub use run::{committed, failed, run};
 pub use status::{RequestLine, requests, status};

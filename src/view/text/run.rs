@@ -37,6 +37,12 @@ pub fn failed(spec: &PipelineSpec, window: &FailedWindow) -> String {
 /// What a run did to one pipeline.
 #[must_use]
 pub fn run(spec: &PipelineSpec, report: &PipelineReport) -> String {
+    if report.left.is_some() {
+        return format!(
+            "… {}    left for the run that holds the lease: it does it, or the next run does\n",
+            spec.name
+        );
+    }
     if report.is_idle() {
         return idle(spec, report);
     }

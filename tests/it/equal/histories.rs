@@ -153,6 +153,7 @@ fn check(seed: u64) {
             end: EventTime::from_micros(to),
             only_outdated: false,
             why: None,
+            inbox: None,
         });
         let plan = planned(&project, request.clone());
         let first = fs::read_dir(project.path("_highwater/tiny/log")).map_or(0, Iterator::count);

@@ -1,7 +1,5 @@
-//! Who may write now, on local disk: whoever holds the lock of the state folder.
-//!
-//! The kernel frees the lock when its holder dies, so a run after `kill -9` goes on at once. The
-//! lock keeps honest processes from doing work twice; what keeps the log right is the epoch.
+//! The lock of a state folder. The kernel frees it when its holder dies, so a run after `kill -9`
+//! goes on at once.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -9,41 +7,28 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+use super::{LeaseInfo, lease_held};
 use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
-use crate::id::{Epoch, PipelineName, RunId};
-use crate::state::Who;
+use crate::id::PipelineName;
 use crate::store::{layout, make_folders};
-use crate::time::{ProcessingTime, Span};
+use crate::time::Span;
 
 /// How often a waiting command looks at the lock again.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The lock of a state folder, held until it is dropped or the process ends.
 #[derive(Debug)]
-pub struct Lease {
-    _lock: File,
+pub(super) struct Lock {
+    _file: File,
 }
 
-/// What the holder of a lease says of itself, for messages only.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeaseInfo {
-    /// The process.
-    pub who: Who,
-    /// Its run.
-    pub run: RunId,
-    /// Since when.
-    pub since: ProcessingTime,
-}
-
-impl Lease {
-    /// Takes the lease of `pipeline`, whose state lies in `folder`, waiting up to `wait_for`.
+impl Lock {
+    /// Takes the lock of `pipeline`, whose state lies in `folder`, waiting up to `wait_for`.
     ///
     /// # Errors
     /// [`Code::LeaseHeld`] if another process still holds it then; if the folder cannot be written.
-    pub async fn take(
+    pub(super) async fn take(
         folder: &Path,
         pipeline: &PipelineName,
         info: &LeaseInfo,
@@ -64,7 +49,7 @@ impl Lease {
         }
         // For messages only: a failure here must not keep anybody from working.
         let _ = introduce(&mut lock, info);
-        Ok(Self { _lock: lock })
+        Ok(Self { _file: lock })
     }
 }
 
@@ -94,8 +79,7 @@ fn unusable(path: &Path, why: &std::io::Error) -> Error {
 }
 
 fn held(pipeline: &PipelineName, lock: &mut File) -> Error {
-    let error =
-        Error::new(Code::LeaseHeld, format!("pipeline {pipeline} is being written by another run"));
+    let error = lease_held(pipeline);
     let mut text = String::new();
     let read = lock.seek(SeekFrom::Start(0)).and_then(|_| lock.read_to_string(&mut text));
     let info = read.ok().and_then(|_| serde_json::from_str::<LeaseInfo>(&text).ok());
@@ -113,15 +97,9 @@ fn held(pipeline: &PipelineName, lock: &mut File) -> Error {
         .hint("if that process hangs, end it: the next run takes over at once")
 }
 
-/// Removes from the staging folder what nobody will put in place any more: what epochs before
-/// `epoch` left, for this process holds both the lock and a newer epoch, and creations that died.
-pub fn sweep_staging(staging: &Path, epoch: Epoch) {
-    let Ok(files) = fs::read_dir(staging) else { return };
-    for file in files.flatten() {
-        let name = file.file_name();
-        if name.to_str().is_some_and(|name| layout::is_dead(name, epoch)) {
-            // Best effort: what stays behind is in nobody's way.
-            let _ = fs::remove_file(file.path());
-        }
-    }
+/// Whether another process holds the lock of the state in `folder`.
+#[must_use]
+pub fn is_locked(folder: &Path) -> bool {
+    let Ok(file) = File::open(folder.join(layout::LOCK)) else { return false };
+    matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock))
 }

@@ -1,0 +1,76 @@
+//! Whether a store keeps the promises that the protocol stands on: asked once, before the first
+//! entry is written, and again when another version of this program, or another endpoint, comes.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::project::Project;
+use crate::error::{Code, Error, Result};
+use crate::id::PipelineName;
+use crate::spec::PipelineSpec;
+use crate::store::{PROBE_ROUNDS, Probed, Store, layout, make_folders, probe};
+use crate::time::ProcessingTime;
+
+/// What was found, as stored beside the log.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Finding {
+    v: u32,
+    /// Which store: its place, and the options it was reached with.
+    store: String,
+    /// When, by the store's clock.
+    at: ProcessingTime,
+    rounds: u32,
+}
+
+/// The format of a finding.
+const FORMAT: u32 = 1;
+
+impl Project {
+    /// Makes sure that an object store that holds the state of `spec` keeps its promises. One that
+    /// was found fit is not asked again.
+    ///
+    /// # Errors
+    /// [`Code::StoreUnfit`] if it does not; if it fails.
+    pub(super) async fn check_fitness(&self, spec: &PipelineSpec) -> Result<()> {
+        if self.state_folder(&spec.name).is_some() {
+            return Ok(());
+        }
+        let store = self.log(&spec.name).store().clone();
+        let known = store.read(layout::FORMAT).await?;
+        let known = known.and_then(|bytes| serde_json::from_slice::<Finding>(&bytes).ok());
+        let name = self.store_name();
+        if known.is_some_and(|known| known.v == FORMAT && known.store == name) {
+            return Ok(());
+        }
+        let probed = self.probe(&spec.name).await?;
+        let finding =
+            Finding { v: FORMAT, store: name, at: probed.store_at, rounds: probed.rounds };
+        let text = serde_json::to_vec(&finding)
+            .map_err(|why| Error::new(Code::Bug, format!("a finding has no text: {why}")))?;
+        store.overwrite(layout::FORMAT, Bytes::from(text)).await
+    }
+
+    /// Asks the store of the state of `name` whether it keeps its promises. On local disk the answer
+    /// is known.
+    ///
+    /// # Errors
+    /// [`Code::StoreUnfit`] if it does not; if it fails.
+    pub async fn probe(&self, name: &PipelineName) -> Result<Probed> {
+        let staging = self.staging(name);
+        make_folders(&staging).map_err(|why| {
+            Error::new(Code::StoreFailed, format!("cannot make {}: {why}", staging.display()))
+        })?;
+        let log = self.log(name);
+        let store: &dyn Store = log.store().as_ref();
+        probe(store, &staging, PROBE_ROUNDS, self.clock).await
+    }
+
+    /// Which store the state lies in, and how it is reached; without a secret.
+    fn store_name(&self) -> String {
+        let options = self.spec.storage.options.iter();
+        let options: Vec<String> = options.map(|(key, value)| format!("{key}={value}")).collect();
+        let endpoint = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT"];
+        let endpoint = endpoint.iter().find_map(|name| std::env::var(name).ok());
+        format!("{} {} {}", self.spec.state, options.join(" "), endpoint.unwrap_or_default())
+    }
+}
