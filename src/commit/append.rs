@@ -10,7 +10,7 @@ use crate::state::codec::{self, DecodeError, Encoded};
 use crate::state::{Body, Entry};
 
 /// An append under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Append {
     entry: Entry,
     encoded: Encoded,

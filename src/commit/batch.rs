@@ -89,7 +89,7 @@ enum Progress {
 }
 
 /// One object on its way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Object {
     staged: StagedOutput,
     progress: Progress,
@@ -98,7 +98,7 @@ struct Object {
 }
 
 /// Publishes the objects of computed windows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Publication {
     batch: Batch,
     computed: Vec<Result<ComputedWindow, FailedWindow>>,

@@ -2,10 +2,16 @@
 
 #![expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 
+mod explore;
+mod explored;
 mod faults;
+mod journal;
+mod program;
+mod situations;
 mod world;
 
-use world::{Fault, Run, World, broken};
+use program::Run;
+use world::{Fault, World, broken};
 
 use super::*;
 use crate::error::Code;
@@ -229,7 +235,7 @@ fn a_batch_is_begun_computed_observed_fenced_published_committed() {
          observe a0, observe b0, observe a1, observe b1, read, \
          publish a0, publish b0, publish a1, publish b1, append commit, append release"
     );
-    assert_eq!(outcome, Outcome::Committed(world.state.head.seq));
+    assert_eq!(outcome, Outcome::Committed(world.state().head.seq));
     world.assert_complete();
 }
 
@@ -242,7 +248,7 @@ fn objects_are_replaced_only_over_the_version_observed() {
         run.trace.iter().filter(|line| line.starts_with("publish")).cloned().collect();
     assert_eq!(
         publications.join(", "),
-        "publish a0 over v1, publish b0 over v2, publish a1 over v3, publish b1 over v4"
+        "publish a0 over 1.5, publish b0 over 1.6, publish a1 over 1.7, publish b1 over 1.8"
     );
     world.assert_complete();
 }
@@ -256,12 +262,12 @@ fn a_newer_entry_at_the_fence_stops_the_writer_before_it_publishes() {
     }
     let ended = Run::open(&world, 2).finish(&mut world, &[]);
     assert!(matches!(ended, Outcome::Committed(_)), "{ended:?}");
-    let head = world.state.head;
+    let head = world.state().head;
 
     let fenced = stalled.finish(&mut world, &[]);
     assert!(matches!(fenced, Outcome::Fenced { epoch: Epoch(2), .. }), "{fenced:?}");
     assert_eq!(stalled.trace.last().unwrap(), "read");
-    assert_eq!(world.state.head, head);
+    assert_eq!(world.state().head, head);
     world.assert_complete();
 }
 
@@ -270,7 +276,7 @@ fn a_fence_that_cannot_be_read_stops_the_writer_before_it_publishes() {
     let (world, trace, outcome) = first_run(&[("read", Fault::Before)]);
     assert_eq!(outcome, Outcome::Unknown(broken()));
     assert!(!trace.contains("publish"), "{trace}");
-    assert_eq!(world.state.in_doubt.len(), 2);
+    assert_eq!(world.state().in_doubt.len(), 2);
 }
 
 #[test]
@@ -305,7 +311,7 @@ fn a_window_of_which_nothing_is_published_fails_and_the_others_are_committed() {
             let fault = faults.iter().find(|(line, _)| *line == next).map(|(_, fault)| *fault);
             run.step(&mut world, 0, fault);
         }
-        let state = &world.state;
+        let state = world.state();
         assert_eq!(state.failed.keys().collect::<Vec<_>>(), [&hour(0)], "{faults:?}");
         assert_eq!(state.windows.keys().collect::<Vec<_>>(), [&hour(1)]);
         assert!(state.in_doubt.is_empty());
@@ -321,7 +327,7 @@ fn a_window_published_in_part_is_in_doubt_and_the_outcome_unknown() {
     let (mut world, trace, outcome) = first_run(&[("publish b0", Fault::Refused)]);
     assert_eq!(outcome, Outcome::Unknown(broken()));
     assert!(trace.ends_with("append commit"), "the other window is committed: {trace}");
-    let state = &world.state;
+    let state = world.state();
     assert_eq!(state.in_doubt.keys().collect::<Vec<_>>(), [&hour(0)]);
     assert_eq!(state.windows.keys().collect::<Vec<_>>(), [&hour(1)]);
     assert!(state.failed.is_empty() && state.watermark.is_none());
@@ -336,7 +342,7 @@ fn a_publication_refused_after_an_unclear_try_leaves_a_doubt() {
     let faults = [unclear("publish a0"), unclear("publish b0")].concat();
     let (mut world, _, outcome) = first_run(&faults);
     assert_eq!(outcome, Outcome::Unknown(broken()));
-    assert_eq!(world.state.in_doubt.keys().collect::<Vec<_>>(), [&hour(0)]);
+    assert_eq!(world.state().in_doubt.keys().collect::<Vec<_>>(), [&hour(0)]);
     world.land_late(0);
     let _ = Run::open(&world, 2).finish(&mut world, &[]);
     world.assert_complete();
@@ -390,12 +396,12 @@ fn same_again(prepare: impl FnOnce(&mut World)) -> (World, String, World) {
 fn a_window_with_the_rows_it_has_keeps_its_objects() {
     let (before, trace, after) = same_again(|_| {});
     assert!(!trace.contains("publish") && trace.contains("inspect a0"), "{trace}");
-    let committed = |world: &World, at| world.state.windows[&hour(at)].committed.clone();
+    let committed = |world: &World, at| world.state().windows[&hour(at)].committed.clone();
     for at in [0, 1] {
         let (then, now) = (committed(&before, at), committed(&after, at));
         assert_eq!((&now.outputs, now.rev, now.unchanged), (&then.outputs, then.rev, true));
     }
-    assert!(after.state.in_doubt.is_empty());
+    assert!(after.state().in_doubt.is_empty());
     assert_eq!(after.violation, None);
 }
 

@@ -10,7 +10,7 @@ use super::{Batch, ComputedWindow, Effect, ObjectIndex, StoreFault};
 use crate::state::{BatchWindow, CommittedWindow, FailedWindow, Reason, State};
 
 /// Looks which windows of a batch hold already what was computed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Comparison {
     /// What would be committed of the windows that may keep their objects, by place in the batch.
     candidates: BTreeMap<usize, CommittedWindow>,

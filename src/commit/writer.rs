@@ -31,7 +31,7 @@ pub struct Stamp {
 }
 
 /// The writer of one log: its state, and the command in hand.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Writer {
     identity: Identity,
     state: State,
@@ -41,7 +41,7 @@ pub struct Writer {
 /// What was computed, in the batch's order.
 type Computed = Vec<Result<ComputedWindow, FailedWindow>>;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
     Idle,
     /// An entry is being appended; `then` says what for.
@@ -69,7 +69,7 @@ enum Phase {
     Stopped,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Then {
     Finish,
     Compute(Box<Batch>, Stamp),

@@ -50,8 +50,8 @@ impl Project {
         store.overwrite(layout::FORMAT, Bytes::from(text)).await
     }
 
-    /// Asks the store of the state of `name` whether it keeps its promises. On local disk the answer
-    /// is known.
+    /// Asks the store of the state of `name` whether it keeps its promises. On local disk the
+    /// answer is known.
     ///
     /// # Errors
     /// [`Code::StoreUnfit`] if it does not; if it fails.

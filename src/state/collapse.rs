@@ -149,8 +149,8 @@ impl State {
         self.windows.spread(start);
     }
 
-    /// The first `length` windows in a row that may collapse into one stretch: all committed, quiet,
-    /// and computed alike. `None` if there are not so many.
+    /// The first `length` windows in a row that may collapse into one stretch: all committed,
+    /// quiet, and computed alike. `None` if there are not so many.
     #[must_use]
     pub fn collapsible(&self, length: usize) -> Option<Vec<WindowState>> {
         // A request that is pending must find what was begun after it.
@@ -199,8 +199,8 @@ impl State {
         last.query == next.query && last.references == next.references
     }
 
-    /// Lets `windows`, in a row as [`Self::collapsible`] gave them, collapse: their facts are stored
-    /// in the segment `stored`.
+    /// Lets `windows`, in a row as [`Self::collapsible`] gave them, collapse: their facts are
+    /// stored in the segment `stored`.
     pub fn collapse(&mut self, windows: &[WindowState], stored: SegmentRef) {
         let (Some(first), Some(last)) = (windows.first(), windows.last()) else { return };
         let rows = windows.iter().map(|window| window.committed.rows);

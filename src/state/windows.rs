@@ -55,7 +55,7 @@ impl Windows {
         self.loaded.get(start)
     }
 
-    /// The windows with their facts in memory, ascending. All there are, if everything was recalled.
+    /// The windows with their facts in memory, ascending. All there are, if all was recalled.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&EventTime, &WindowState)> {
         self.loaded.iter()
     }

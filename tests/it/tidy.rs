@@ -35,7 +35,7 @@ const MAY_NAME: &[(&str, &str)] = &[
     ("crashpoint", ""),
     ("process", "error state"),
     ("store", "clock error hash id spec time"),
-    ("log", "clock commit error hash id ledger process spec state store time"),
+    ("log", "clock crashpoint error hash id ledger process spec state store time"),
     ("source", "error hash id ledger spec state store time window"),
     // Neither log nor publish: it computes and commits nothing.
     ("execute", "commit error hash id ledger plan source spec state store time window"),

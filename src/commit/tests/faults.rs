@@ -1,6 +1,7 @@
 //! Every fault at every step, and many orders of the steps of two writers.
 
-use super::world::{Fault, Mutant, Run, World};
+use super::program::Run;
+use super::world::{Fault, Mutant, World};
 use crate::commit::Outcome;
 
 /// How many orders of the steps of two writers are tried.
@@ -87,7 +88,7 @@ fn schedule(mut world: World, seed: u64) -> World {
         }
         match dice.roll(40) {
             0 => runs[active] = None,
-            1 | 2 => world.land_late(dice.roll(8)),
+            1 | 2 => _ = world.land_late(dice.roll(8)),
             _ => {
                 let run = runs[active].get_or_insert_with(|| {
                     names += 1;
@@ -130,7 +131,7 @@ fn two_writers_in_any_order_damage_nothing() {
     for seed in 0..SCHEDULES {
         let mut world = schedule(world.clone(), seed);
         assert_eq!(world.violation, None, "seed {seed}");
-        claims += world.state.epoch.0;
+        claims += world.state().epoch.0;
         settle(&mut world, seed);
         world.assert_complete();
     }
@@ -139,7 +140,13 @@ fn two_writers_in_any_order_damage_nothing() {
 
 #[test]
 fn a_protocol_with_one_mistake_is_caught() {
-    for mutant in [Mutant::UnconditionalPublish, Mutant::FenceBeforeObserve, Mutant::ExistsIsOurs] {
+    for mutant in [
+        Mutant::UnconditionalPublish,
+        Mutant::FenceBeforeObserve,
+        Mutant::NoBegin,
+        Mutant::ExistsIsOurs,
+        Mutant::ExistsIsOthers,
+    ] {
         let world = World::new(Some(mutant));
         let caught = (0..SCHEDULES).find(|seed| schedule(world.clone(), *seed).violation.is_some());
         assert!(caught.is_some(), "{mutant:?}");
