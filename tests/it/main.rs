@@ -9,6 +9,7 @@
 )]
 
 mod chain;
+mod checkpoint;
 mod cli;
 mod clock;
 mod drift;

@@ -24,7 +24,7 @@ const FILES: usize = 200_000;
 
 /// A store in memory that counts what it is asked.
 #[derive(Debug, Default)]
-struct Counting {
+pub(crate) struct Counting {
     objects: Mutex<BTreeMap<String, Bytes>>,
     /// What it lists beside them: their bytes are never to be asked for.
     others: Vec<ObjectMeta>,
@@ -36,7 +36,20 @@ impl Counting {
         *self.asked.lock().unwrap().entry(call).or_default() += 1;
     }
 
-    fn asked(&self) -> BTreeMap<&'static str, u64> {
+    /// Holds `bytes` at `key`.
+    pub(crate) fn hold(&self, key: String, bytes: Vec<u8>) {
+        self.objects.lock().unwrap().insert(key, bytes.into());
+    }
+
+    /// The bytes of all objects whose keys begin with `folder`.
+    pub(crate) fn sizes(&self, folder: &str) -> u64 {
+        let objects = self.objects.lock().unwrap();
+        let sizes = objects.iter().filter(|(key, _)| key.starts_with(folder));
+        sizes.map(|(_, bytes)| u64::try_from(bytes.len()).unwrap()).sum()
+    }
+
+    /// What it was asked since the last time, by call.
+    pub(crate) fn asked(&self) -> BTreeMap<&'static str, u64> {
         std::mem::take(&mut *self.asked.lock().unwrap())
     }
 
@@ -99,8 +112,10 @@ impl Store for Counting {
         Written::Stored
     }
 
-    async fn overwrite(&self, _: &str, _: Bytes) -> Result<()> {
-        unreachable!("no hint is written")
+    async fn overwrite(&self, key: &str, bytes: Bytes) -> Result<()> {
+        self.count("overwrite");
+        self.objects.lock().unwrap().insert(key.to_owned(), bytes);
+        Ok(())
     }
 
     async fn remove(&self, _: &ObjectMeta) -> Result<()> {
