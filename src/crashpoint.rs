@@ -1,11 +1,15 @@
-//! Named instants at which a test can kill this process for real.
+//! Named instants at which a test can kill or stop this process for real.
 //!
-//! In a debug build, `HIGHWATER_STOP_AT=name:count` makes the process stand still for ever when it
-//! comes to that point for the count-th time, after saying so on stderr; the test then sends
-//! SIGKILL. In a release build this is nothing at all.
+//! In a debug build, `HIGHWATER_STOP_AT=name:count` makes the thread that comes to that point for
+//! the count-th time stand still for ever, after saying so on stderr; the test then sends SIGKILL.
+//! With `HIGHWATER_PAUSE_AT` the whole process is stopped instead, as by SIGSTOP, until the test
+//! sends SIGCONT. In a release build this is nothing at all.
 
-/// The variable that names the point.
-pub const VARIABLE: &str = "HIGHWATER_STOP_AT";
+/// The variable that names the point where to stand still.
+pub const STOP: &str = "HIGHWATER_STOP_AT";
+
+/// The variable that names the point where to be stopped.
+pub const PAUSE: &str = "HIGHWATER_PAUSE_AT";
 
 /// Passes the point `name`.
 #[cfg(debug_assertions)]
@@ -14,16 +18,26 @@ pub fn pass(name: &str) {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    static WANTED: OnceLock<Option<(String, u64)>> = OnceLock::new();
+    /// Which variable, which point, and when.
+    type Wanted = (&'static str, String, u64);
+
+    static WANTED: OnceLock<Option<Wanted>> = OnceLock::new();
     static PASSED: AtomicU64 = AtomicU64::new(0);
     let wanted = WANTED.get_or_init(|| {
-        let text = std::env::var(VARIABLE).ok()?;
-        let (name, count) = text.rsplit_once(':')?;
-        Some((name.to_owned(), count.parse().ok()?))
+        [STOP, PAUSE].into_iter().find_map(|variable| {
+            let text = std::env::var(variable).ok()?;
+            let (name, count) = text.rsplit_once(':')?;
+            Some((variable, name.to_owned(), count.parse().ok()?))
+        })
     });
-    let Some((wanted, count)) = wanted else { return };
+    let Some((variable, wanted, count)) = wanted else { return };
     if wanted == name && PASSED.fetch_add(1, Ordering::SeqCst).saturating_add(1) == *count {
         let _ = writeln!(std::io::stderr(), "stopped at {name}");
+        if *variable == PAUSE {
+            let pid = std::process::id().to_string();
+            let _ = std::process::Command::new("kill").args(["-STOP", &pid]).status();
+            return;
+        }
         loop {
             std::thread::park();
         }

@@ -103,7 +103,7 @@ pub(super) enum Color {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Check config, SQL and inputs without computing anything
-    Check(Pipelines),
+    Check(CheckArgs),
     /// Show the windows the next run would compute, and why
     Plan(PlanArgs),
     /// Compute every closed window that is new or has new input
@@ -136,6 +136,16 @@ pub(super) struct Pipelines {
     /// Pipelines to act on, `*` matches any part of a name [default: all]
     #[arg(value_name = "PIPELINE")]
     pub(super) pipelines: Vec<String>,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    pub(super) which: Pipelines,
+    /// Write to the object store of the state, and see whether it keeps its promises
+    #[arg(long)]
+    pub(super) online: bool,
 }
 
 /// Arguments of `plan`.

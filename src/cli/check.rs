@@ -2,7 +2,7 @@
 //!
 //! The configuration was checked by loading it.
 
-use super::args::Pipelines;
+use super::args::CheckArgs;
 use super::output::Output;
 use super::{Failed, load, of_pipeline};
 use crate::error::{Error, ErrorKind};
@@ -13,16 +13,22 @@ use crate::view::text;
 
 pub(super) async fn check(
     project: &Project,
-    which: &Pipelines,
+    args: &CheckArgs,
     output: &Output,
 ) -> Result<u8, Failed> {
-    let pipelines = load::pick(project, which)?;
+    let pipelines = load::pick(project, &args.which)?;
     let mut errors: Vec<Error> = Vec::new();
     let mut lines = String::new();
     for spec in &pipelines {
         match check_pipeline(project, spec).await {
             Ok(line) => lines.push_str(&line),
             Err(found) => errors.extend(found),
+        }
+        if args.online {
+            match check_store(project, spec).await {
+                Ok(line) => lines.push_str(&line),
+                Err(why) => errors.push(of_pipeline(spec, why)),
+            }
         }
     }
     output.show(&errors);
@@ -35,6 +41,16 @@ pub(super) async fn check(
     output.result(&lines, &document);
     let kind = ErrorKind::worst(errors.iter().map(Error::kind));
     Ok(kind.map_or(0, ErrorKind::exit_code))
+}
+
+/// A line that says that the store of the state keeps the promises that the protocol stands on.
+async fn check_store(project: &Project, spec: &PipelineSpec) -> Result<String, Error> {
+    if project.state_folder(&spec.name).is_some() {
+        return Ok(format!("✓ {}    state on local disk\n", spec.name));
+    }
+    let probed = project.probe(&spec.name).await?;
+    let rounds = text::counted(u64::from(probed.rounds), "round");
+    Ok(format!("✓ {}    the store keeps its promises, in {rounds}\n", spec.name))
 }
 
 /// A line that says what was found to be in order.

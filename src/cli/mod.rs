@@ -72,7 +72,7 @@ fn start(cli: &Cli, output: &Output) -> Result<u8, Failed> {
     let project = crate::run::Project::new(spec, Clock::system()).map_err(|why| vec![why])?;
     runtime.block_on(async {
         match &cli.command {
-            Command::Check(which) => check::check(&project, which, output).await,
+            Command::Check(args) => check::check(&project, args, output).await,
             Command::Plan(args) => plan::plan(&project, args, output).await,
             Command::Run(args) => run::run(&project, args, output).await,
             Command::Backfill(args) => run::backfill(&project, args, output).await,

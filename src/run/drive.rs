@@ -42,9 +42,9 @@ pub async fn run_pipeline(
     observer: &dyn Observer,
 ) -> PipelineReport {
     let watch = Stopwatch::start();
-    let session = Session::new(project, spec);
+    let mut session = Session::new(project, spec);
     let mut report = PipelineReport::new(spec.name.clone());
-    if let Err(why) = drive(project, &session, asked, stop, observer, &mut report).await {
+    if let Err(why) = drive(project, &mut session, asked, stop, observer, &mut report).await {
         report.errors.push(why);
     }
     report.bytes_read = session.bytes_read();
@@ -55,13 +55,15 @@ pub async fn run_pipeline(
 
 async fn drive(
     project: &Project,
-    session: &Session<'_>,
+    session: &mut Session<'_>,
     asked: &Asked,
     stop: &AtomicBool,
     observer: &dyn Observer,
     report: &mut PipelineReport,
 ) -> Result<()> {
     let spec = session.spec;
+    session.store_at = project.store_time(spec).await?;
+    let session = &*session;
     let opened = project.open(spec).await?;
     let mut foreseen = project.foresee(session, &opened, None).await?;
     let is_asked = Inbox::new(opened.log.store().as_ref()).has_items().await?;

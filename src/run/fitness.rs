@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::project::Project;
 use crate::error::{Code, Error, Result};
 use crate::id::PipelineName;
-use crate::spec::PipelineSpec;
+use crate::spec::{Closes, PipelineSpec};
 use crate::store::{PROBE_ROUNDS, Probed, Store, layout, make_folders, probe};
-use crate::time::ProcessingTime;
+use crate::time::{ProcessingTime, Span};
 
 /// What was found, as stored beside the log.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ struct Finding {
     at: ProcessingTime,
     rounds: u32,
 }
+
+/// How far the clocks of the store and of this machine may be apart.
+const CLOCKS_APART_MAX: Span = Span::from_seconds(300);
 
 /// The format of a finding.
 const FORMAT: u32 = 1;
@@ -63,6 +66,33 @@ impl Project {
         let log = self.log(name);
         let store: &dyn Store = log.store().as_ref();
         probe(store, &staging, PROBE_ROUNDS, self.clock).await
+    }
+
+    /// The time by the clock of the store that holds the state of `spec`, if a decision depends on
+    /// it: then two hosts whose clocks differ decide alike. `None` where the clock of this machine
+    /// is that of the store.
+    ///
+    /// # Errors
+    /// [`Code::StoreUnfit`] if the two clocks are further apart than [`CLOCKS_APART_MAX`].
+    pub(super) async fn store_time(&self, spec: &PipelineSpec) -> Result<Option<ProcessingTime>> {
+        let by_clock = spec
+            .sources
+            .iter()
+            .any(|source| source.closes == Closes::Clock || source.idle_timeout.is_some());
+        if !by_clock || self.state_folder(&spec.name).is_some() {
+            return Ok(None);
+        }
+        let store = self.log(&spec.name).store().clone();
+        store.overwrite(layout::CLOCK, Bytes::new()).await?;
+        let Some(meta) = store.head(layout::CLOCK).await? else { return Ok(None) };
+        let (theirs, ours) = (meta.modified_at, self.clock.now());
+        if ours.since(theirs) <= CLOCKS_APART_MAX && theirs.since(ours) <= CLOCKS_APART_MAX {
+            return Ok(Some(theirs));
+        }
+        let text = format!("the clock of the store says {theirs}, that of this machine {ours}");
+        Err(Error::new(Code::StoreUnfit, text)
+            .note("a source closes its windows by the clock, so it must be right")
+            .hint("set the clock of this machine, for example by NTP"))
     }
 
     /// Which store the state lies in, and how it is reached; without a secret.

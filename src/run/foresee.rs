@@ -39,7 +39,7 @@ impl Project {
         ledger: &Ledger,
     ) -> Result<Look> {
         let spec = session.spec;
-        let now = self.clock.now();
+        let now = session.store_at.unwrap_or_else(|| self.clock.now());
         let upstreams = self.upstreams(spec).await?;
         let discovery = discover(spec, &session.sources, &upstreams, ledger, now).await?;
         let known = state.and_then(State::references);

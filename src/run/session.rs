@@ -11,6 +11,7 @@ use crate::id::Generation;
 use crate::ledger::{FileId, Ledger};
 use crate::source::{Discovery, SourceStores, open_listed, read_references};
 use crate::spec::{PipelineSpec, SourceSpec};
+use crate::time::ProcessingTime;
 
 /// A pipeline under one command: its stores, and what they read.
 #[derive(Debug)]
@@ -19,13 +20,15 @@ pub struct Session<'a> {
     pub spec: &'a PipelineSpec,
     /// The stores of its sources.
     pub sources: SourceStores,
+    /// The time by the clock of the store, where that was asked.
+    pub(super) store_at: Option<ProcessingTime>,
 }
 
 impl<'a> Session<'a> {
     /// A command on `spec`.
     #[must_use]
     pub fn new(project: &Project, spec: &'a PipelineSpec) -> Self {
-        Self { spec, sources: project.sources(spec) }
+        Self { spec, sources: project.sources(spec), store_at: None }
     }
 
     /// Bytes read from the sources so far.

@@ -3,6 +3,7 @@
 //! ```text
 //! <state>/<pipeline>/log/<20 digits>.json   the log: contiguous from 0, never changed
 //! <state>/<pipeline>/FORMAT.json            that this object store was found fit
+//! <state>/<pipeline>/CLOCK                  written to be told the time; empty
 //! <state>/<pipeline>/ckpt/<20 digits>.<attempt>.ckpt   the state up to that entry; derived
 //! <state>/<pipeline>/ckpt/LATEST            which of them is the newest; a hint
 //! <state>/<pipeline>/seg/windows-<20 digits>.<attempt>.seg   facts of windows; derived
@@ -46,6 +47,9 @@ pub fn entry_of(key: &str) -> Option<Seq> {
 
 /// The key of what is known of the store itself.
 pub const FORMAT: &str = "FORMAT.json";
+
+/// The key of the object that is written to be told the time.
+pub const CLOCK: &str = "CLOCK";
 
 /// The folder of checkpoints.
 pub const CHECKPOINTS: &str = "ckpt/";

@@ -10,11 +10,14 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Stdio};
 
+use highwater::log::Inbox;
+use highwater::state::{Request, Verb};
+use highwater::time::EventTime;
 use serde_json::json;
 
 use crate::chain;
 use crate::equal::assert_equal;
-use crate::support::{DAY_0, HOUR, Outputs, Project, Row, TINY, code, each, files_below};
+use crate::support::{DAY_0, HOUR, Outputs, Project, Row, TINY, block_on, code, each, files_below};
 
 /// Cases that run at the same time.
 const AT_ONCE: usize = 2;
@@ -85,7 +88,19 @@ const SCENARIOS: &[Scenario] = &[
         before: fed_many,
         command: &["run"],
         mend: |_| {},
-        points: &["begin.before:2", "publish.after:129", "commit.before:2", "commit.after:2"],
+        points: &[
+            "begin.before:2",
+            "publish.after:129",
+            "commit.before:2",
+            "commit.after:2",
+            "checkpoint.after:1",
+        ],
+    },
+    Scenario {
+        before: asked_meanwhile,
+        command: &["run"],
+        mend: |_| {},
+        points: &["request.before:1", "request.after:1", "inbox.taken:1", "commit.after:1"],
     },
     Scenario {
         before: damaged,
@@ -196,6 +211,25 @@ fn fed_late() -> Project {
     project.run();
     project.feed("late.parquet", &[(at(0) + 7, "late", 55), (at(5), "c", 1)]);
     project.feed("b.parquet", &[(at(1), "moved", 80), (at(4), "c", 90)]);
+    project
+}
+
+/// Two hours that are done, and a request that was left while another process held the lease.
+fn asked_meanwhile() -> Project {
+    let project = fed();
+    project.run();
+    let opened = project.open();
+    let log = opened.log(&project.spec().pipelines[0].name);
+    let request = Request {
+        verb: Verb::Reprocess,
+        start: EventTime::from_micros(DAY_0),
+        end: EventTime::from_micros(DAY_0 + HOUR),
+        only_outdated: false,
+        why: None,
+        inbox: None,
+    };
+    let inbox = Inbox::new(log.store().as_ref());
+    block_on(inbox.leave(&request, &opened.clock)).unwrap();
     project
 }
 

@@ -21,6 +21,7 @@ mod fault;
 mod kill;
 mod local_store;
 mod race;
+mod s3;
 mod scale;
 mod support;
 mod tidy;
