@@ -1,9 +1,9 @@
 //! Asks a store whether it keeps the promises the protocol needs, before anything is trusted to it.
 //!
-//! Stores say that they know conditional writes and ignore the condition, turn it around, or keep it
-//! only until two writers come at once (reliability §1.6). Each promise is put to the test on
-//! objects of the probe's own. An answer that was lost is no broken promise: what is there is read
-//! back, and only that is judged.
+//! Stores say that they know conditional writes, and ignore the condition, turn it around, or keep
+//! it only until two writers come at once. Each promise is put to the test on objects of the
+//! probe's own. An answer that was lost is no broken promise: what is there is read back, and only
+//! that is judged.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,8 +40,8 @@ pub struct Probed {
 
 /// Whether `store` keeps its promises, as far as `rounds` rounds can show.
 ///
-/// All objects lie below `probe/<id>/` and are removed afterwards, as far as that is permitted. What
-/// is to be published is staged in the folder `staging`, which must exist.
+/// All objects lie below `probe/<id>/` and are removed afterwards, as far as that is permitted.
+/// What is to be published is staged in the folder `staging`, which must exist.
 ///
 /// # Errors
 /// [`Code::StoreUnfit`] names the promise that was broken. A store that refuses, fails or does not
@@ -247,9 +247,8 @@ impl Round<'_> {
             let written = self.publish(key, new, &mark).await?;
             let now = self.read_back(key).await?;
             match written {
-                Written::Unclear(_) if now == new => return Ok(()),
+                _ if now == new => return Ok(()),
                 Written::Unclear(why) if now == old => last = Some(why),
-                Written::Stored if now == new => return Ok(()),
                 Written::Stored if now == old => {
                     return Err(self.unfit("it shows an old version after a new one is stored"));
                 }

@@ -134,7 +134,7 @@ fn the_example_and_every_configuration_in_the_docs_can_be_read() {
             parse(block).unwrap_or_else(|why| panic!("{page}: {why:?}\n{block}"));
         }
     }
-    assert_eq!(blocks(&read("README.md"), "toml").len(), 1);
+    assert_eq!(blocks(&read("README.md"), "toml").len(), 2);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod errors;
 mod example;
 mod explain;
 mod fault;
+mod hostile;
 mod kill;
 mod local_store;
 mod race;

@@ -77,6 +77,12 @@ impl Failure {
         Self { kind: Kind::Other, may_pass: true, is_certain: false, text: text.into() }
     }
 
+    /// An answer without an `ETag`: no object, or a store that gives none.
+    pub(super) fn untagged() -> Self {
+        let text = "the store gave no ETag";
+        Self { kind: Kind::Unsupported, ..Self::damaged(text) }
+    }
+
     pub(super) fn changed() -> Self {
         Self {
             kind: Kind::Changed,
@@ -126,7 +132,7 @@ impl Failure {
                 "set valid credentials in the environment (AWS_*, GOOGLE_* or AZURE_*), \
                  then run again"
             }
-            Kind::Unsupported => "use a store with conditional writes: `If-None-Match`, `If-Match`",
+            Kind::Unsupported => "use a store with conditional writes and strong ETags",
             Kind::BadKey => "rename the object: no part of a key may be empty, `.` or `..`",
             Kind::Elsewhere => "set `aws_region` to the region of the bucket",
             Kind::Proxy => "mend the settings of the proxy, or go without one",
@@ -241,6 +247,7 @@ impl Answer {
                 Some(507) => Kind::Full,
                 Some(300..400) if self.status != Some(304) => Kind::Elsewhere,
                 _ if self.cause.starts_with("Received redirect") => Kind::Elsewhere,
+                _ if self.cause.starts_with("ETag Header missing") => Kind::Unsupported,
                 _ if self.is_about_credentials => Kind::Credentials,
                 _ => return None,
             },
@@ -251,9 +258,8 @@ impl Answer {
     /// Whether it may be otherwise in a moment.
     fn may_pass(&self) -> bool {
         match (self.status, self.code.as_deref()) {
-            (_, Some("RequestTimeout" | "SlowDown" | "InternalError")) => true,
+            (_, Some("RequestTimeout" | "SlowDown" | "InternalError")) | (None, _) => true,
             (Some(status), _) => status >= 500 || matches!(status, 408 | 429),
-            (None, _) => true,
         }
     }
 

@@ -63,9 +63,9 @@ impl RemoteStore {
         (!is_hidden).then(|| key.to_owned())
     }
 
-    /// The keys in `listed` that are no objects but marks of folders: their names end with `/`, which
-    /// the client leaves away. An empty object is one if it has something below it, or if nothing is
-    /// found by the name without the `/`.
+    /// The keys in `listed` that are no objects but marks of folders: their names end with `/`,
+    /// which the client leaves away. An empty object is one if it has something below it, or if
+    /// nothing is found by the name without the `/`.
     async fn markers(&self, listed: &Listed) -> Result<Vec<String>> {
         let mut folders = BTreeSet::new();
         let mut empty = Vec::new();

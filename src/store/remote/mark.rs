@@ -1,11 +1,12 @@
-//! What tells two versions of an object apart: its ETag and, where replacing needs it, the store's
-//! number of the version.
+//! What tells two versions of an object apart: its `ETag` and, where replacing needs it, the
+//! store's number of the version.
 
 use object_store::UpdateVersion;
 
 use crate::spec::Scheme;
 
-/// The mark of a version. As text it is the ETag, followed by `@` and the version if there is one.
+/// The mark of a version. As text it is the `ETag`, followed by `@` and the version if there is
+/// one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) e_tag: String,
@@ -14,7 +15,7 @@ pub(super) struct Mark {
 
 impl Mark {
     /// The mark of the version that a store describes so. `None` if it cannot be told from others:
-    /// without an ETag, or with a weak one, which two versions may share.
+    /// without an `ETag`, or with a weak one, which two versions may share.
     pub(super) fn of(scheme: Scheme, e_tag: Option<&str>, version: Option<&str>) -> Option<Self> {
         let e_tag = e_tag.filter(|e_tag| !e_tag.is_empty() && !e_tag.starts_with("W/"))?;
         let e_tag = match scheme {

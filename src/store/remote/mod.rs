@@ -3,8 +3,8 @@
 //! Two clients stand behind it: one for the small objects of the log, which answers soon or not at
 //! all and is not to try anything again by itself, and one for data. What a failed write means is
 //! decided here: only what the store certainly did not take is [`Written::Refused`], all else is
-//! [`Written::Unclear`], for the client tries again behind our back, and an answer may be lost
-//! (reliability §1.5). Reads name the version they want, and are tried again while that may help.
+//! [`Written::Unclear`], for the client tries again behind our back, and an answer may be lost.
+//! Reads name the version they want, and are tried again while that may help.
 //!
 //! It never deletes but in [`Store::remove`], never tells a secret, and never waits for ever: each
 //! call has its bound in [`Bounds`].
@@ -41,8 +41,8 @@ use crate::time::{ProcessingTime, Span};
 /// up before they are through.
 const SMALL_BYTES_MAX: u64 = 8 << 20;
 
-/// How often a call for data is made, if the first failed in a way that may pass: the client of data
-/// has tried again by itself each time.
+/// How often a call for data is made, if the first failed in a way that may pass: the client of
+/// data has tried again by itself each time.
 const DATA_TRIES: u32 = 2;
 
 /// The first pause before a call is made again; it doubles each time.
@@ -360,4 +360,12 @@ fn duration(span: Span) -> Duration {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_bounded() {
+        assert!(pause(1, 0) < pause(2, 255) && pause(3, 0) >= pause(2, 255) / 2);
+        assert!(pause(u32::MAX, u128::MAX) <= PAUSE_MAX);
+    }
+}

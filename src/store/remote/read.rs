@@ -48,8 +48,8 @@ impl RemoteStore {
     pub(super) async fn read_whole(&self, key: &str) -> Result<Option<Bytes>, Failure> {
         let path = self.path(key)?;
         let read = |client, size_max| {
-            let path = &path;
-            move || async move { whole(client, path, size_max).await }
+            let (path, scheme) = (&path, self.prefix.scheme);
+            move || async move { whole(client, path, scheme, size_max).await }
         };
         let small = self.again(self.small_tries(), read(&self.small, SMALL_BYTES_MAX)).await;
         let whole = match small {
@@ -131,10 +131,19 @@ impl RemoteStore {
 }
 
 /// All bytes of the object at `path`, if they are not more than `size_max`.
-async fn whole(client: &Client, path: &Path, size_max: u64) -> Result<Whole, Failure> {
+async fn whole(
+    client: &Client,
+    path: &Path,
+    scheme: Scheme,
+    size_max: u64,
+) -> Result<Whole, Failure> {
     let read = async {
         let got = client.store.get_opts(path, GetOptions::new()).await?;
-        let size = got.meta.size;
+        let (size, e_tag) = (got.meta.size, got.meta.e_tag.as_deref());
+        // Without one it is no object: the client takes an error told as a success for one.
+        if Mark::of(scheme, e_tag, got.meta.version.as_deref()).is_none() {
+            return Err(Failure::untagged());
+        }
         if size > size_max {
             return Ok(Whole::TooLarge);
         }
