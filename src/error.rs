@@ -136,6 +136,8 @@ pub enum Code {
     UnusableTime = 4003,
     /// The window is too large for the limits of the configuration.
     WindowTooLarge = 4010,
+    /// An earlier revision of a window that is not to be had any more.
+    RevisionGone = 4020,
     /// Another process holds the lease.
     LeaseHeld = 5001,
     /// Another process took the lease over.
@@ -199,6 +201,7 @@ impl Code {
         Self::Expired,
         Self::UnusableTime,
         Self::WindowTooLarge,
+        Self::RevisionGone,
         Self::LeaseHeld,
         Self::Fenced,
         Self::OutcomeUnknown,
@@ -256,6 +259,7 @@ impl Code {
             | Self::TooManyWindows
             | Self::Expired
             | Self::UnusableTime
+            | Self::RevisionGone
             | Self::WindowTooLarge => ErrorKind::Refused,
             Self::LeaseHeld => ErrorKind::LeaseHeld,
             Self::Fenced => ErrorKind::Fenced,

@@ -13,14 +13,15 @@ use futures::stream::{FuturesUnordered, StreamExt};
 
 use crate::clock::Clock;
 use crate::commit::{
-    Batch, Command, ComputedWindow, Effect, Event, Identity, ObjectVersion, Outcome, Stamp,
+    Batch, Command, ComputedWindow, Copy, Effect, Event, Identity, ObjectVersion, Outcome, Stamp,
     StoreFault, WriteAnswer, Writer,
 };
 use crate::crashpoint;
 use crate::error::{Code, Error, Result};
+use crate::hash::Sha256;
 use crate::id::{AttemptId, Seq};
 use crate::log::StateLog;
-use crate::state::{Body, FailedWindow, State};
+use crate::state::{Body, FailedWindow, SegmentRef, State};
 use crate::store::{Store, Written, layout};
 use crate::time::EventTime;
 
@@ -68,6 +69,18 @@ impl Publisher {
     /// If the log is damaged or cannot be read.
     pub async fn recall(&mut self, starts: &[EventTime]) -> Result<()> {
         let wanted = self.state().wanted(starts.iter().copied());
+        self.recall_segments(wanted).await
+    }
+
+    /// Recalls the facts of the windows in `start <= t < end`.
+    ///
+    /// # Errors
+    /// As [`Self::recall`].
+    pub async fn recall_between(&mut self, start: EventTime, end: EventTime) -> Result<()> {
+        self.recall_segments(self.state().wanted_between(start, end)).await
+    }
+
+    async fn recall_segments(&mut self, wanted: Vec<SegmentRef>) -> Result<()> {
         if wanted.is_empty() {
             return Ok(());
         }
@@ -210,6 +223,12 @@ impl World<'_> {
                     crashpoint::pass("observe.after");
                     Event::Observed(object, version.map_err(fault))
                 }
+                Effect::Keep { object, path, sha256, to } => {
+                    crashpoint::pass("keep.before");
+                    let kept = self.keep(&path, sha256, &to).await;
+                    crashpoint::pass("keep.after");
+                    Event::Kept(object, kept.map_err(fault))
+                }
                 Effect::Publish { object, staged, over } => {
                     crashpoint::pass("publish.before");
                     let over = over.as_ref().map(|version| version.0.as_str());
@@ -225,6 +244,32 @@ impl World<'_> {
                 Effect::Finished(_) => Event::Paused,
             }
         })
+    }
+
+    /// Copies the object at `path` to the history, if it has these bytes. Whether the history has
+    /// them then: a copy that was made before counts as well.
+    ///
+    /// The object is looked at before it is hashed, and copied only if it is still that version:
+    /// so what is copied is what was hashed.
+    async fn keep(&self, path: &str, sha256: Sha256, to: &Copy) -> Result<bool> {
+        let (history, key) =
+            (self.log.store(), layout::history(to.start, &to.output, to.rev, to.att));
+        let seen = self.outputs.head(path).await?;
+        let found = self.outputs.sha256(path).await?;
+        if let (Some(seen), true) = (seen, found == Some(sha256)) {
+            match history.adopt(&key, self.outputs.as_ref(), &seen).await {
+                Written::Stored => return Ok(true),
+                Written::Refused(why) | Written::Untrusted(why) => return Err(why),
+                Written::Unclear(why) => {
+                    return match history.sha256(&key).await? {
+                        Some(copy) if copy == sha256 => Ok(true),
+                        Some(_) => Ok(false),
+                        None => Err(why),
+                    };
+                }
+            }
+        }
+        Ok(history.sha256(&key).await? == Some(sha256))
     }
 
     async fn compute(&self, batch: &Batch) -> Vec<Result<ComputedWindow, FailedWindow>> {

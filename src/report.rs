@@ -1,5 +1,9 @@
 //! What a command did, as data; and who is told while it does it.
 
+mod manifest;
+
+pub use manifest::{Manifest, ManifestFile};
+
 use crate::error::{Code, Error, ErrorKind};
 use crate::id::{Epoch, PipelineName, RequestId, Seq};
 use crate::plan::Plan;
@@ -24,6 +28,8 @@ pub struct PipelineReport {
     pub windows_done: u64,
     /// Windows that were computed and found as they are published already.
     pub windows_unchanged: u64,
+    /// Windows that went back to an earlier revision.
+    pub windows_restored: u64,
     /// Windows that were committed as skipped.
     pub windows_skipped: u64,
     /// Windows that are due and wait for an input that is on its way.
@@ -58,6 +64,7 @@ impl PipelineReport {
             files: 0,
             windows_done: 0,
             windows_unchanged: 0,
+            windows_restored: 0,
             windows_skipped: 0,
             windows_held: 0,
             entries: None,

@@ -120,6 +120,10 @@ pub(super) enum Command {
     Explain(ExplainArgs),
     /// How late rows came, and what waiting less or looking back blindly would have missed
     Lateness(LatenessArgs),
+    /// Go back to an earlier revision of some windows (a commit of its own; nothing is deleted)
+    Rollback(RollbackArgs),
+    /// The committed files, one path a line; as of an older entry of the log, where they are now
+    Manifest(ManifestArgs),
     /// Compare every output and the log with what was committed
     Verify(Pipelines),
     /// Commit windows without computing them, so that nothing blocks for ever
@@ -226,6 +230,43 @@ pub(super) struct LeaseArgs {
     pub(super) release: bool,
     #[command(flatten)]
     pub(super) writing: Writing,
+}
+
+/// Arguments of `rollback`.
+#[derive(Debug, Args)]
+pub(super) struct RollbackArgs {
+    /// The pipeline
+    pub(super) pipeline: String,
+    /// First window start, INCLUSIVE: RFC 3339, or a date or date-hour in the pipeline's zone
+    #[arg(long, value_name = "TIME", required_unless_present = "window", requires = "to")]
+    pub(super) from: Option<String>,
+    /// End, EXCLUSIVE: windows that start before it
+    #[arg(long, value_name = "TIME", required_unless_present = "window", requires = "from")]
+    pub(super) to: Option<String>,
+    /// The one window that holds this time
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["from", "to"])]
+    pub(super) window: Option<String>,
+    /// To this revision [default: the one before]
+    #[arg(long, value_name = "N", conflicts_with = "to_seq")]
+    pub(super) revision: Option<u32>,
+    /// To the revisions that stood once the log had this entry (COMMIT in `history`)
+    #[arg(long, value_name = "SEQ")]
+    pub(super) to_seq: Option<u64>,
+    /// Why, for the log
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+    #[command(flatten)]
+    pub(super) writing: Writing,
+}
+
+/// Arguments of `manifest`.
+#[derive(Debug, Args)]
+pub(super) struct ManifestArgs {
+    /// The pipeline
+    pub(super) pipeline: String,
+    /// As the log said once it had this entry
+    #[arg(long, value_name = "SEQ")]
+    pub(super) as_of: Option<u64>,
 }
 
 /// A stretch of event time.

@@ -11,10 +11,12 @@ mod history;
 mod lateness;
 mod lease;
 mod load;
+mod manifest;
 mod output;
 mod plan;
 mod progress;
 mod requests;
+mod rollback;
 mod run;
 mod status;
 mod verify;
@@ -77,11 +79,13 @@ fn start(cli: &Cli, output: &Output) -> Result<u8, Failed> {
             Command::Run(args) => run::run(&project, args, output).await,
             Command::Backfill(args) => run::backfill(&project, args, output).await,
             Command::Reprocess(args) => run::reprocess(&project, args, output).await,
+            Command::Rollback(args) => rollback::rollback(&project, args, output).await,
             Command::Status(args) => status::status(&project, args, output).await,
             Command::History(args) => history::history(&project, args, output).await,
             Command::Explain(args) => explain::explain(&project, args, output).await,
             Command::Lateness(args) => lateness::lateness(&project, args, output).await,
             Command::Lease(args) => lease::lease(&project, args, output).await,
+            Command::Manifest(args) => manifest::manifest(&project, args, output).await,
             Command::Verify(which) => verify::verify(&project, which, output).await,
             Command::Skip(args) => run::skip(&project, args, output).await,
             Command::Requests(args) => requests::requests(&project, args, output).await,

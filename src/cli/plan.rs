@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind};
 use crate::id::PipelineName;
 use crate::run::{Foreseen, Project, Session};
 use crate::spec::PipelineSpec;
-use crate::state::Request;
+use crate::state::{Request, State};
 use crate::view::json::{self, PlanDoc, SCHEMA};
 use crate::view::text;
 
@@ -80,6 +80,13 @@ fn behind(spec: &PipelineSpec, foreseen: &[(&PipelineSpec, Foreseen)]) -> Vec<Pi
         }
     }
     behind
+}
+
+/// What the log would say once what is there was admitted.
+pub(super) async fn foresee_state(project: &Project, spec: &PipelineSpec) -> Result<State, Error> {
+    let session = Session::new(project, spec);
+    let opened = project.open(spec).await?;
+    Ok(project.foresee(&session, &opened, None).await?.state)
 }
 
 /// What a run would do, and why its query could not be planned.

@@ -33,8 +33,15 @@ pub(super) async fn backfill(
     let spec = load::one(project, &args.pipeline)?;
     let TimeRange { start, end } = range(spec, Some(&args.range.from), Some(&args.range.to))?;
     let why = args.reason.clone();
-    let request =
-        Request { verb: Verb::Backfill, start, end, only_outdated: false, why, inbox: None };
+    let request = Request {
+        verb: Verb::Backfill,
+        start,
+        end,
+        only_outdated: false,
+        to: None,
+        why,
+        inbox: None,
+    };
     if args.writing.dry_run {
         return Ok(plan::show(project, &[spec], Some(&request), output).await.1);
     }
@@ -50,7 +57,8 @@ pub(super) async fn reprocess(
     // Only `--outdated` may go without a range.
     let TimeRange { start, end } = range(spec, args.from.as_ref(), args.to.as_ref())?;
     let (only_outdated, why) = (args.outdated, args.reason.clone());
-    let request = Request { verb: Verb::Reprocess, start, end, only_outdated, why, inbox: None };
+    let request =
+        Request { verb: Verb::Reprocess, start, end, only_outdated, to: None, why, inbox: None };
     if args.writing.dry_run {
         return Ok(plan::show(project, &[spec], Some(&request), output).await.1);
     }
@@ -79,7 +87,7 @@ pub(super) async fn skip(
 }
 
 /// The range between two times; all of time where one is not given.
-fn range(
+pub(super) fn range(
     spec: &PipelineSpec,
     from: Option<&String>,
     to: Option<&String>,

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use super::keep::Kept;
 use super::{Effect, ObjectDigest, ObjectIndex, ObjectVersion, StoreFault, TRIES_MAX, WriteAnswer};
 use crate::error::Code;
 use crate::hash::ContentHash;
-use crate::id::{AttemptId, BatchId, Generation, Seq};
+use crate::id::{AttemptId, BatchId, Generation, Revision, Seq};
 use crate::state::{
     BatchWindow, Begin, Commit, CommittedOutput, CommittedWindow, FailedWindow, InputsDigest,
-    RowCounts, TimeRange,
+    RowCounts, State, TimeRange,
 };
 
 /// The windows that are begun, computed, published and committed together.
@@ -28,6 +29,20 @@ pub struct Batch {
     pub empty: Vec<TimeRange>,
     /// Where the row of windows begins, should the watermark not have moved before.
     pub base: crate::time::EventTime,
+    /// What its objects are made from.
+    pub aim: Aim,
+}
+
+/// What the objects of a batch are made from; it decides with which entry the batch ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// The query and its inputs.
+    Compute,
+    /// For each window, by start, the earlier revision that it goes back to.
+    Restore(BTreeMap<crate::time::EventTime, Revision>),
+    /// Nothing: windows that were never committed, and cannot be computed, get objects without a
+    /// row, for this reason.
+    Blank(String),
 }
 
 /// A computed window: its objects are staged, none is published.
@@ -76,6 +91,8 @@ impl Batch {
 enum Progress {
     /// Its version is being asked for.
     Observing,
+    /// Its version is known; what it replaces is being kept.
+    Keeping(Option<ObjectVersion>),
     /// Its version is known; it may be published once the fence is checked.
     Observed(Option<ObjectVersion>),
     /// A publication is under way.
@@ -93,6 +110,8 @@ enum Progress {
 struct Object {
     staged: StagedOutput,
     progress: Progress,
+    /// What is known of the object it replaces, if the log has one there.
+    before: Option<Kept>,
     /// Whether an earlier try may have landed, or may yet land.
     unsure: bool,
 }
@@ -125,6 +144,7 @@ impl Publication {
     /// Starts to publish what was computed, but for the windows that are `kept`: asks for the
     /// version of each object.
     pub(super) fn new(
+        state: &State,
         batch: Batch,
         computed: Vec<Result<ComputedWindow, FailedWindow>>,
         kept: BTreeMap<usize, CommittedWindow>,
@@ -136,7 +156,9 @@ impl Publication {
             }
             let outputs = result.iter().flat_map(|window| &window.outputs);
             for (output, staged) in outputs.cloned().enumerate() {
-                let object = Object { staged, progress: Progress::Observing, unsure: false };
+                let before = Kept::of(state, &batch, window, &staged.path);
+                let progress = Progress::Observing;
+                let object = Object { staged, progress, before, unsure: false };
                 objects.insert(ObjectIndex { window, output }, object);
             }
         }
@@ -152,9 +174,32 @@ impl Publication {
         index: ObjectIndex,
         answer: Result<Option<ObjectVersion>, StoreFault>,
     ) -> Step {
-        self.advance(index, |_| match answer {
-            Ok(version) => Progress::Observed(version),
+        let mut keep = None;
+        let step = self.advance(index, |object| match answer {
             Err(fault) => Progress::Refused(fault),
+            Ok(version) => {
+                keep = object.before.as_ref().and_then(|before| before.effect(index));
+                match keep {
+                    Some(_) => Progress::Keeping(version),
+                    None => Progress::Observed(version),
+                }
+            }
+        });
+        keep.map_or(step, |effect| Step::Do(vec![effect]))
+    }
+
+    /// It is known whether the history has what an object replaces. If it could not be kept, and
+    /// nobody knows why, it is not replaced either.
+    pub(super) fn kept(&mut self, index: ObjectIndex, answer: Result<bool, StoreFault>) -> Step {
+        self.advance(index, |object| match (&mut object.progress, answer) {
+            (Progress::Keeping(version), Ok(is_kept)) => {
+                if let Some(before) = &mut object.before {
+                    before.is_there = Some(is_kept);
+                }
+                Progress::Observed(version.take())
+            }
+            (Progress::Keeping(_), Err(fault)) => Progress::Refused(fault),
+            (other, _) => other.clone(),
         })
     }
 
@@ -241,8 +286,8 @@ impl Publication {
     /// What follows once no answer is outstanding.
     fn next(&self) -> Step {
         let waits = |object: &Object| {
-            use Progress::{Inspecting, Observing, Publishing};
-            matches!(object.progress, Observing | Publishing | Inspecting)
+            use Progress::{Inspecting, Keeping, Observing, Publishing};
+            matches!(object.progress, Observing | Keeping(_) | Publishing | Inspecting)
         };
         let observed = |object: &Object| matches!(object.progress, Progress::Observed(_));
         if self.objects.values().any(waits) {
@@ -260,13 +305,14 @@ impl Publication {
     /// A window of which certainly no object was published has failed. A window of which some
     /// object was, or may have been, is named neither as committed nor as failed, and so stays in
     /// doubt.
-    pub(super) fn commit(self) -> (Commit, Option<StoreFault>) {
+    pub(super) fn commit(self) -> (Commit, Aim, Option<StoreFault>) {
         let Self { batch, computed, mut kept, objects, .. } = self;
         let mut commit = Commit {
             batch: batch.id,
             windows: Vec::new(),
             empty: batch.empty,
             failed: Vec::new(),
+            lost: Vec::new(),
             watermark: None,
         };
         let mut unknown = None;
@@ -281,7 +327,11 @@ impl Publication {
             let fault = objects.iter().find_map(|object| object.fault());
             match (result, fault) {
                 (Err(failed), _) => commit.failed.push(failed),
-                (Ok(computed), None) => commit.windows.push(committed(begun, computed)),
+                (Ok(computed), None) => {
+                    let befores = objects.iter().filter_map(|object| object.before.as_ref());
+                    commit.lost.extend(befores.filter_map(|before| before.lost(begun.start)));
+                    commit.windows.push(committed(begun, computed));
+                }
                 (Ok(_), Some(fault)) if objects.iter().all(|object| object.is_untouched()) => {
                     commit.failed.push(FailedWindow {
                         start: begun.start,
@@ -293,7 +343,7 @@ impl Publication {
                 (Ok(_), Some(fault)) => unknown = unknown.or_else(|| Some(fault.clone())),
             }
         }
-        (commit, unknown)
+        (commit, batch.aim, unknown)
     }
 }
 
@@ -336,5 +386,6 @@ fn committed(begun: BatchWindow, computed: ComputedWindow) -> CommittedWindow {
             })
             .collect(),
         unchanged: false,
+        restores: None,
     }
 }

@@ -9,11 +9,13 @@
 //!        │           ReadEntry ──┘ absent          │
 //!        │               │ mine / other's        Observe each object     (which version is there?)
 //!        ▼               ▼                         │  (but of windows with the rows they have)
-//!     Finished(Committed | Fenced | …)           Fence              (is the next log place free?)
+//!     Finished(Committed | Fenced | …)           Keep what a revision had, in the history
+//!                                                  │
+//!                                                Fence              (is the next log place free?)
 //!                                                  │
 //!                                                Publish each, only over the observed version
 //!                                                  │ unclear: Inspect, then Observe and Fence
-//!                                                append `commit`
+//!                                                append `commit`, `rollback` or `abort`
 //! ```
 //!
 //! The order *observe, fence, publish* is what makes a stalled writer harmless: whoever took the
@@ -27,12 +29,15 @@
 
 mod append;
 mod batch;
+mod ending;
+mod keep;
 #[cfg(test)]
 mod tests;
 mod unchanged;
 mod writer;
 
-pub use batch::{Batch, ComputedWindow, StagedOutput};
+pub use batch::{Aim, Batch, ComputedWindow, StagedOutput};
+pub use keep::Copy;
 pub use writer::{Identity, Stamp, Writer};
 
 use crate::hash::Sha256;
@@ -87,6 +92,19 @@ pub enum Effect {
         /// Its key.
         path: String,
     },
+    /// Keep the object at `path` in the history, if it is, byte for byte, what the log says of it.
+    /// It changes nothing that a reader sees, and to do it twice, or too late, does no harm: a
+    /// copy's name says which bytes it has. Answer: [`Event::Kept`].
+    Keep {
+        /// Which object of the batch.
+        object: ObjectIndex,
+        /// Its key.
+        path: String,
+        /// The hash of the bytes that the log says it has.
+        sha256: Sha256,
+        /// What the copy is called.
+        to: Copy,
+    },
     /// Put the staged file in place, if the object still has the observed version. Answer:
     /// [`Event::Published`].
     Publish {
@@ -124,6 +142,9 @@ pub enum Event {
     Computed(Vec<Result<ComputedWindow, FailedWindow>>),
     /// The answer to [`Effect::Observe`].
     Observed(ObjectIndex, Result<Option<ObjectVersion>, StoreFault>),
+    /// The answer to [`Effect::Keep`]: whether the history has it; if not, the object was not what
+    /// the log says of it.
+    Kept(ObjectIndex, Result<bool, StoreFault>),
     /// The answer to [`Effect::Publish`].
     Published(ObjectIndex, WriteAnswer),
     /// The answer to [`Effect::Inspect`].

@@ -5,6 +5,7 @@
 mod explore;
 mod explored;
 mod faults;
+mod history;
 mod journal;
 mod program;
 mod situations;
@@ -367,6 +368,7 @@ fn a_batch_of_empty_stretches_moves_the_watermark_without_publishing() {
         windows: Vec::new(),
         empty: vec![hours(0, 5), hours(5, 9), hours(10, 12)],
         base: hour(0),
+        aim: Aim::Compute,
     };
     let mut writer = writer(&log.state);
     let stored = || Event::Written(WriteAnswer::Stored);

@@ -1,7 +1,8 @@
 //! The writer of a log: carries out one command after another.
 
 use super::append::{self, Append};
-use super::batch::{self, Batch, Publication};
+use super::batch::{self, Aim, Batch, Publication};
+use super::ending;
 use super::unchanged::Comparison;
 use super::{Command, ComputedWindow, Effect, Event, Outcome, StoreFault};
 use crate::error::Code;
@@ -279,7 +280,8 @@ impl Writer {
         stamp: Stamp,
     ) -> Vec<Effect> {
         let base = batch.base;
-        let (publication, step) = Publication::new(batch, computed, comparison.kept());
+        let kept = comparison.kept();
+        let (publication, step) = Publication::new(&self.state, batch, computed, kept);
         self.follow(Box::new(publication), step, stamp, base)
     }
 
@@ -293,6 +295,7 @@ impl Writer {
     ) -> Vec<Effect> {
         let step = match event {
             Event::Observed(object, answer) => publication.observed(object, answer),
+            Event::Kept(object, answer) => publication.kept(object, answer),
             Event::Published(object, answer) => publication.published(object, answer),
             Event::Inspected(object, answer) => publication.inspected(object, answer),
             Event::EntryRead(Ok(None)) if fencing => publication.fenced(),
@@ -328,12 +331,14 @@ impl Writer {
                 None => return self.stop(too_large("the log is full".to_owned())),
             },
             batch::Step::Over => {
-                let (mut commit, unknown) = publication.commit();
-                let windows = commit.windows.iter().map(|window| (window.start, window.end));
-                let empty = commit.empty.iter().map(|range| (range.start, range.end));
-                commit.watermark = self.state.watermark_after(windows.chain(empty), base);
+                let (mut commit, aim, unknown) = publication.commit();
+                if aim == Aim::Compute {
+                    let windows = commit.windows.iter().map(|window| (window.start, window.end));
+                    let empty = commit.empty.iter().map(|range| (range.start, range.end));
+                    commit.watermark = self.state.watermark_after(windows.chain(empty), base);
+                }
                 let then = unknown.map_or(Then::Finish, Then::FinishInDoubt);
-                return self.append(Body::Commit(commit), stamp, stamp.second, then);
+                return self.append(ending::body(commit, aim), stamp, stamp.second, then);
             }
         };
         self.phase = Phase::Publishing { publication, fencing, stamp, base };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 
 use crate::error::{Code, Error};
-use crate::spec::{LeaseSpec, Location, StorageSpec};
+use crate::spec::{HISTORY_KEEP_MAX, LeaseSpec, Location, StorageSpec};
 use crate::time::Span;
 
 use super::ConfigInput;
@@ -22,7 +22,6 @@ const RETRY_SECONDS: u32 = 180;
 const PATIENCE_SECONDS: u32 = 30;
 const HEARTBEAT_SECONDS: u32 = 5;
 const HISTORY_KEEP: usize = 2;
-const HISTORY_KEEP_MAX: usize = 1_000;
 
 /// Words in the names of options that hold a secret.
 const SECRETS: [&str; 8] =
@@ -135,15 +134,16 @@ pub(super) fn lease(raw: Option<&RawLease>, report: &mut Report<'_>) -> Read<Lea
 
 /// How many earlier revisions of a window stay restorable.
 pub(super) fn history_keep(raw: Option<&RawHistory>, report: &mut Report<'_>) -> Read<usize> {
-    let field = raw.and_then(|history| history.keep.as_ref());
-    let keep = count("keep", field, 0, report)?.unwrap_or(HISTORY_KEEP);
-    match field {
-        Some(field) if keep > HISTORY_KEEP_MAX => {
-            let what = format!("{keep} revisions of every window are more than anybody restores");
-            let mistake = Mistake::bad(what, "out of range")
-                .hint(format!("write a number up to {HISTORY_KEEP_MAX}"));
-            Err(report.wrong_at("`keep`", field.span(), mistake))
+    let Some(value) = raw.and_then(|history| history.keep.as_ref()) else {
+        return Ok(HISTORY_KEEP);
+    };
+    match usize::try_from(*value.get_ref()) {
+        Ok(keep) if keep <= HISTORY_KEEP_MAX => Ok(keep),
+        _ => {
+            let what = format!("{} is more than {HISTORY_KEEP_MAX}", value.get_ref());
+            let hint = format!("0 to {HISTORY_KEEP_MAX}; leave it out to keep {HISTORY_KEEP}");
+            let mistake = Mistake::bad(what, "too many").hint(hint);
+            Err(report.wrong_at("`keep`".to_owned(), value.span(), mistake))
         }
-        _ => Ok(keep),
     }
 }

@@ -221,7 +221,6 @@ fn pipelines_keep_the_order_of_the_file() {
 fn keys_of_later_versions_may_stand_at_their_defaults() {
     for (before, added) in [
         ("[engine]\n", "[retry]\nmax_retries = 10\nretry_timeout = \"180s\"\n"),
-        ("[engine]\n", "[history]\nkeep = 2\n"),
         ("wait = ", "patience = \"30s\"\nheartbeat = \"5s\"\n"),
         ("enabled = ", "on_query_change = \"report\"\n"),
         ("glob = ", "allowed_lateness = \"unlimited\"\non_removed = \"keep\"\n"),
@@ -336,7 +335,7 @@ fn the_environment_overrides_the_file() {
         &[
             ("HIGHWATER__ENGINE__JOBS", "8"),
             ("HIGHWATER__NAME", "2026"),
-            ("HIGHWATER__HISTORY__KEEP", "2"),
+            ("HIGHWATER__HISTORY__KEEP", "3"),
             ("HIGHWATER__STORAGE__ROOT", "/over/${X}"),
             ("HIGHWATER__PIPELINE__ORDERS_HOURLY__WINDOW__SIZE", "30m"),
             ("HIGHWATER__PIPELINE__ORDERS_HOURLY__ENABLED", "true"),

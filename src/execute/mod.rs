@@ -8,6 +8,7 @@ mod content;
 mod message;
 mod output;
 mod query;
+mod restore;
 mod route;
 mod session;
 mod sql;
@@ -21,6 +22,7 @@ use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
 
 pub use query::{Prepared, prepare};
+pub use restore::{Origin, stage_again};
 pub use session::Engine;
 pub use sql::is_same_query;
 pub use table::{TableSchema, table_schema};

@@ -20,6 +20,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use super::WindowTask;
 use super::content::Content;
 use super::query::run_failure;
+use super::restore::ATTEMPT_KEY;
 use crate::commit::{ObjectDigest, StagedOutput};
 use crate::error::{Code, Error, Result};
 use crate::hash::Sha256Stream;
@@ -44,7 +45,7 @@ pub(super) async fn stage(
     let mut writer = ArrowWriter::try_new(hashed, stream.schema(), Some(properties))
         .map_err(|why| failed(&why))?;
     for (key, value) in [
-        ("highwater.attempt", begun.att.to_string()),
+        (ATTEMPT_KEY, begun.att.to_string()),
         ("highwater.pipeline", task.spec.name.to_string()),
         ("highwater.output", output.name.clone()),
         ("highwater.window_start", task.begun.start.to_string()),
@@ -97,6 +98,17 @@ fn read_back(staged_at: &Path, rows: u64, bytes: u64) -> Result<(), String> {
     Ok(())
 }
 
+/// The attempt that the footer of a staged file names, and its rows.
+pub(super) fn named_attempt(staged_at: &Path) -> Result<(String, u64), String> {
+    let file = File::open(staged_at).map_err(|why| why.to_string())?;
+    let reader = SerializedFileReader::new(file).map_err(|why| why.to_string())?;
+    let metadata = reader.metadata().file_metadata();
+    let mut pairs = metadata.key_value_metadata().into_iter().flatten();
+    let named = pairs.find(|pair| pair.key == ATTEMPT_KEY).and_then(|pair| pair.value.clone());
+    let rows = u64::try_from(metadata.num_rows()).unwrap_or_default();
+    Ok((named.unwrap_or_default(), rows))
+}
+
 /// Fixed but for the compression: nothing in it depends on time, machine or earlier windows.
 fn properties(compression: Compression) -> Result<WriterProperties> {
     let compression = match compression {
@@ -119,7 +131,7 @@ fn write_failure(message: &str) -> Error {
         .note("nothing half-written is visible; the window's previous output, if any, stands")
 }
 
-fn stage_failure(path: &str, why: &io::Error) -> Error {
+pub(super) fn stage_failure(path: &str, why: &io::Error) -> Error {
     let error = write_failure(&format!("cannot stage {path}: {why}"));
     match why.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {

@@ -9,6 +9,7 @@
 
 mod admission;
 mod batches;
+mod rollback;
 mod sight;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use admission::{admission, admissions, judge_lateness, segments_to_merge};
 pub use batches::{BatchPlan, batches};
+pub use rollback::{PastRevision, Restore, Rollback, rollback};
 pub use sight::{Sight, WindowInput};
 pub use watermark::{Outside, closed_until, promises, source_watermark};
 
@@ -76,6 +78,8 @@ pub struct Plan {
     pub base: Option<EventTime>,
     /// Requests that nothing is left to do for.
     pub met: Vec<RequestId>,
+    /// Requests whose windows are restored, not computed.
+    pub rollbacks: Vec<RequestId>,
     /// How many committed windows were computed with another query or other reference tables than
     /// those in force.
     pub outdated: u64,
@@ -132,7 +136,8 @@ impl Plan {
     /// Whether there is nothing to compute and nothing to commit.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.windows.is_empty() && self.empty.is_empty() && self.met.is_empty()
+        let requests = self.met.len().max(self.rollbacks.len());
+        self.windows.is_empty() && self.empty.is_empty() && requests == 0
     }
 }
 
@@ -295,8 +300,9 @@ impl Planner<'_> {
             match (request.verb, self.may_close_until()) {
                 (Verb::Reprocess, _) => self.reprocess(*id, request),
                 (Verb::Backfill, Some(until)) => self.backfill(request, until),
-                // What may not be computed yet is still owed.
-                (Verb::Backfill, None) => continue,
+                // What may not be computed yet is still owed; a rollback is done before anything
+                // is planned.
+                (Verb::Backfill, None) | (Verb::Rollback, _) => continue,
             }
             let range = (request.start < request.end).then_some(request.start..request.end);
             let is_due = range.is_some_and(|range| {
@@ -316,6 +322,7 @@ impl Planner<'_> {
         let computed = self.facts.state.computed_at(start, &self.facts.spec.grid);
         match request.verb {
             Verb::Backfill => computed.is_none(),
+            Verb::Rollback => false,
             Verb::Reprocess => {
                 computed.map_or(!request.only_outdated, |one| self.is_unmet(id, request, one))
             }
@@ -397,6 +404,9 @@ impl Planner<'_> {
         self.blocked.retain(|blocked| !due.contains_key(&blocked.window.start()));
         plan.held.append(&mut self.blocked);
         plan.held.sort_by_key(|held| held.window);
+        let requests = self.facts.state.requests.iter();
+        let rollbacks = requests.filter(|(_, request)| request.verb == Verb::Rollback);
+        plan.rollbacks = rollbacks.map(|(id, _)| *id).collect();
         let is_outdated = |query, references| self.is_outdated(query, references);
         plan.outdated = self.facts.state.count_outdated(is_outdated);
         plan.windows.sort_by_key(|due| (rank(due.reason), due.window));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 
 use super::worker::Worker;
-use crate::commit::{Batch, ComputedWindow};
+use crate::commit::{Aim, Batch, ComputedWindow};
 use crate::error::{Code, Error, Result};
 use crate::execute::Executor;
 use crate::id::{AttemptId, BatchId, Seq};
@@ -56,6 +56,7 @@ impl Worker<'_> {
             windows,
             empty: plan.empty,
             base,
+            aim: Aim::Compute,
         };
         let executor = Executor {
             spec,
@@ -80,13 +81,13 @@ impl Worker<'_> {
     }
 
     /// The entry of the reference tables, if there are any.
-    fn references(&self) -> Option<Seq> {
+    pub(super) fn references(&self) -> Option<Seq> {
         let last = self.state().references().map(|(seq, _)| seq);
         last.filter(|_| !self.session.spec.references.is_empty())
     }
 
     /// The window as the log will announce it.
-    fn begun(&self, due: &DueWindow) -> Result<BatchWindow> {
+    pub(super) fn begun(&self, due: &DueWindow) -> Result<BatchWindow> {
         let (spec, state) = (self.session.spec, self.state());
         let (start, end) = (due.window.start(), due.window.end());
         let unnamed = || {

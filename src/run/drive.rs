@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::foresee::Foreseen;
 use super::project::Project;
+use super::rollback::check_rollback;
 use super::session::Session;
 use super::worker::Worker;
 use crate::clock::Stopwatch;
@@ -12,10 +13,10 @@ use crate::error::{Code, Error, Result};
 use crate::execute::Prepared;
 use crate::id::{RequestId, Seq};
 use crate::log::{Inbox, LeaseInfo, StateLog};
-use crate::plan::{Plan, closed_until};
+use crate::plan::{Plan, closed_until, rollback};
 use crate::report::{Observer, PipelineReport, RunEvent};
 use crate::spec::PipelineSpec;
-use crate::state::{FailedWindow, Request, State, TimeRange};
+use crate::state::{FailedWindow, Request, State, TimeRange, Verb};
 use crate::window::Window;
 
 /// What a command asks of a pipeline, beside what is due anyway.
@@ -72,6 +73,7 @@ async fn drive(
     }
     // Before the lease: what cannot be done must not leave a trace in the log.
     asked.check(spec, &foreseen.state)?;
+    asked.check_copies(project, spec, &foreseen.state).await?;
     let prepared = prepare(project, session, asked, &foreseen).await?;
     if prepared.is_none() {
         foreseen.plan.hold();
@@ -108,6 +110,7 @@ async fn drive(
             return Ok(());
         }
         asked.check(spec, &foreseen.state)?;
+        asked.check_copies(project, spec, &foreseen.state).await?;
         let prepared = prepare(project, session, asked, &foreseen).await?;
         (opened, foreseen, prepared)
     };
@@ -147,12 +150,46 @@ impl Asked {
     /// Whether it lets everything that is due be computed. Whoever asks for less work does not ask
     /// for what else is due.
     pub(super) fn computes(&self) -> bool {
+        match self {
+            Self::Run => true,
+            Self::Request(request) => request.verb != Verb::Rollback,
+            Self::Skip(..) | Self::Cancel(_) => false,
+        }
+    }
+
+    /// Whether it carries out pending rollbacks: whoever withdraws a request asks for none.
+    pub(super) fn rolls_back(&self) -> bool {
         matches!(self, Self::Run | Self::Request(_))
+    }
+
+    /// Whether what a rollback needs is there. Before the lease, as all that needs no log.
+    async fn check_copies(
+        &self,
+        project: &Project,
+        spec: &PipelineSpec,
+        state: &State,
+    ) -> Result<()> {
+        match self {
+            Self::Request(request) if request.verb == Verb::Rollback => {
+                check_rollback(project, spec, state, request).await.map(|_| ())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether it can be done at all.
     pub(super) fn check(&self, spec: &PipelineSpec, state: &State) -> Result<()> {
         match self {
+            Self::Request(request) if request.verb == Verb::Rollback => {
+                // Of windows whose facts are not at hand, the copies are asked for instead.
+                let is_at_hand = state.wanted_between(request.start, request.end).is_empty();
+                let asked_at = state.next_seq().unwrap_or(state.head.seq);
+                if is_at_hand {
+                    rollback(spec, state, asked_at, request).map(|_| ())
+                } else {
+                    Ok(())
+                }
+            }
             Self::Run | Self::Request(_) => Ok(()),
             Self::Skip(range, _) => skippable(spec, state, *range).map(|_| ()),
             Self::Cancel(id) if state.requests.contains_key(id) => Ok(()),

@@ -137,7 +137,13 @@ impl Foreseen {
     /// Whether a run would write anything to the log.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        self.look.discovery.has_news() || !self.plan.is_empty()
+        self.look.discovery.has_news() || !self.plan.is_empty() || self.has_hopeless()
+    }
+
+    /// Whether a window is in doubt and cannot be computed: what it had is restored.
+    fn has_hopeless(&self) -> bool {
+        let in_doubt = &self.state.in_doubt;
+        self.plan.refused.iter().any(|(due, _)| in_doubt.contains_key(&due.window.start()))
     }
 
     /// Rows that are in no window: before the pipeline's begin, or too late in the new files.

@@ -41,6 +41,15 @@ pub async fn verify_pipeline(project: &Project, spec: &PipelineSpec) -> Result<V
             checks.push(check(&spec.name, &store, output.clone(), window, is_in_doubt));
         }
     }
+    for (start, window) in &state.blank {
+        for output in &window.outputs {
+            known.insert(output.path.clone());
+            verified.objects = verified.objects.saturating_add(1);
+            let is_in_doubt = state.in_doubt.contains_key(start);
+            let window = (*start, window.end);
+            checks.push(check(&spec.name, &store, output.clone(), window, is_in_doubt));
+        }
+    }
     let mut results = std::pin::pin!(futures::stream::iter(checks).buffered(OBJECTS_AT_ONCE));
     while let Some(problem) = results.next().await {
         verified.problems.extend(problem?);

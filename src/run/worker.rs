@@ -130,6 +130,9 @@ impl<'a> Worker<'a> {
         self.admit(report).await?;
         self.ask(asked, report).await?;
         self.take_in(report).await?;
+        if asked.rolls_back() {
+            self.roll_back(stop, observer, report).await?;
+        }
         if !asked.computes() {
             return Ok(());
         }
@@ -151,6 +154,7 @@ impl<'a> Worker<'a> {
             self.run_batches(&plan, stop, observer, report).await?;
         }
         self.refuse(&plan, observer, report).await?;
+        self.settle(stop, report).await?;
         let unreadable = self.look.discovery.unreadable.drain(..).map(|why| {
             why.note("no new window closes until that is mended; committed windows stand")
         });

@@ -20,6 +20,9 @@ use crate::id::PipelineName;
 use crate::time::{EventTime, Span};
 use crate::window::{Margins, PathTemplate, WindowGrid};
 
+/// The most earlier revisions of a window that can be asked to stay restorable.
+pub const HISTORY_KEEP_MAX: usize = 1_000;
+
 /// Everything one `config.toml` says.
 #[derive(Clone, Debug)]
 pub struct ProjectSpec {

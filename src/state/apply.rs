@@ -3,6 +3,8 @@
 //! Every rule that a writer must keep is checked here again by whoever reads: a log that breaks one
 //! is damaged, whoever wrote it.
 
+mod rollback;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -87,6 +89,7 @@ impl State {
             skipped: WindowSet::default(),
             stale: BTreeMap::new(),
             in_doubt: BTreeMap::new(),
+            blank: BTreeMap::new(),
             failed: BTreeMap::new(),
             open: BTreeMap::new(),
             requests: BTreeMap::new(),
@@ -215,13 +218,8 @@ impl State {
             Body::Begin(begin) => self.apply_begin(entry.n, begin),
             Body::Commit(commit) => self.apply_commit(entry.n, commit),
             Body::Failed(failed) => self.apply_failed(failed),
-            Body::Abort { batch, .. } => {
-                let open = self.end_batch(*batch)?;
-                for start in open.windows.keys() {
-                    self.in_doubt.remove(start);
-                }
-                Ok(())
-            }
+            Body::Rollback(rollback) => self.apply_rollback(entry.n, rollback),
+            Body::Abort { batch, blank, .. } => self.apply_abort(*batch, blank),
             Body::Skip(skip) => self.apply_skip(skip),
         }
     }
@@ -301,7 +299,7 @@ impl State {
                 if committed.unchanged {
                     !was_in_doubt && self.holds(committed)
                 } else {
-                    announces(&window, committed)
+                    announces(&window, committed) && committed.restores.is_none()
                 }
             });
             rule(is_as_begun, Invariant::Cm2, || {
@@ -310,9 +308,12 @@ impl State {
             rule(committed.rows.closes(), Invariant::In2, || {
                 format!("rows of the window at {} do not add up", committed.start)
             })?;
+            let (published, earlier) = self.succession(seq, committed, &commit.lost);
             let window = WindowState {
                 committed: committed.clone(),
                 seq,
+                published,
+                earlier,
                 begun: open.seq,
                 generation: open.generation,
                 query: open.query,
@@ -324,8 +325,10 @@ impl State {
             self.skipped.remove(committed.start, committed.end);
             self.stale.remove(&committed.start);
             self.in_doubt.remove(&committed.start);
+            self.blank.remove(&committed.start);
             self.failed.remove(&committed.start);
         }
+        self.check_lost(seq, commit)?;
         self.fail(&mut open, &commit.failed)?;
         for TimeRange { start, end } in &commit.empty {
             rule(start < end, Invariant::Wi1, || {

@@ -32,6 +32,7 @@ pub(super) const KINDS: &[&str] = &[
     "begin",
     "commit",
     "failed",
+    "rollback",
     "abort",
     "skip",
 ];

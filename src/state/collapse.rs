@@ -123,6 +123,14 @@ impl State {
         wanted
     }
 
+    /// The segments of the stretches that hold a part of `start <= t < end`.
+    #[must_use]
+    pub fn wanted_between(&self, start: EventTime, end: EventTime) -> Vec<SegmentRef> {
+        let stretches = self.windows.stretches();
+        let inside = stretches.filter(|(from, stretch)| *from < end && start < stretch.end);
+        inside.map(|(_, stretch)| stretch.stored.clone()).collect()
+    }
+
     /// The segments of every stretch.
     #[must_use]
     pub fn wanted_whole(&self) -> Vec<SegmentRef> {

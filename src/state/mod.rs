@@ -20,11 +20,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use apply::Violation;
 pub use entry::{
-    BatchOutput, BatchWindow, Begin, Body, ClaimReason, Commit, CommittedOutput, CommittedWindow,
-    Entry, FORMAT, Failed, FailedWindow, Inputs, InputsDigest, LateKind, LateWindow, PromisedBy,
-    Query, QueryStep, Reason, ReferenceVersion, References, Request, SegmentRef, Shape,
-    ShapeOutput, ShapeSource, Skip, SourceWatermark, TimeRange, Verb, WatermarkMove, Watermarks,
-    Who,
+    BatchOutput, BatchWindow, Begin, BlankWindow, Body, ClaimReason, Commit, CommittedOutput,
+    CommittedWindow, Entry, FORMAT, Failed, FailedWindow, Inputs, InputsDigest, LateKind,
+    LateWindow, LostOutput, PromisedBy, Query, QueryStep, Reason, ReferenceVersion, References,
+    Request, RollbackTo, SegmentRef, Shape, ShapeOutput, ShapeSource, Skip, SourceWatermark,
+    TimeRange, Verb, WatermarkMove, Watermarks, Who,
 };
 
 pub use collapse::Computed;
@@ -82,6 +82,8 @@ pub struct State {
     pub stale: BTreeMap<EventTime, Stale>,
     /// Windows begun and neither committed nor given back, by start.
     pub in_doubt: BTreeMap<EventTime, InDoubt>,
+    /// Windows that were never committed, and whose objects have no row, by start.
+    pub blank: BTreeMap<EventTime, BlankWindow>,
     /// Windows whose last computation failed, by start.
     pub failed: BTreeMap<EventTime, FailedWindow>,
     /// Batches begun by the current epoch and not ended.
@@ -135,6 +137,11 @@ pub struct WindowState {
     pub committed: CommittedWindow,
     /// The entry that committed it.
     pub seq: Seq,
+    /// The entry that published its revision: an earlier one, if it was found unchanged since.
+    pub published: Seq,
+    /// Its earlier revisions, oldest first: the newest [`EARLIER_MAX`] of them. What they were is
+    /// read from the entries that published them.
+    pub earlier: Vec<Earlier>,
     /// The entry that began it: requests made later are not yet met by it.
     pub begun: Seq,
     /// The generation it was computed from.
@@ -143,6 +150,29 @@ pub struct WindowState {
     pub query: Seq,
     /// The entry of the reference tables it was computed with, if it has any.
     pub references: Option<Seq>,
+}
+
+/// The most earlier revisions of a window that are remembered.
+pub const EARLIER_MAX: usize = 1_000;
+
+/// A revision of a window that was replaced by a later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Earlier {
+    /// Which.
+    pub rev: Revision,
+    /// The entry that published it.
+    pub seq: Seq,
+    /// Whether an object of it could not be kept, so that it cannot be restored.
+    pub is_lost: bool,
+}
+
+impl WindowState {
+    /// The earlier revisions that are kept so that they can be restored: of the newest `keep`
+    /// those that were not lost, oldest first.
+    pub fn restorable(&self, keep: usize) -> impl Iterator<Item = &Earlier> {
+        let older = self.earlier.len().saturating_sub(keep);
+        self.earlier.iter().skip(older).filter(|earlier| !earlier.is_lost)
+    }
 }
 
 /// Why a committed window must be computed again.

@@ -7,6 +7,7 @@ mod collapse;
 mod golden;
 mod history;
 pub(crate) mod log;
+mod rollback;
 
 use log::{Log, batch_id, claim, commit, failed, hour, hours, late, request, skip, watermark, who};
 
@@ -411,9 +412,9 @@ fn an_aborted_batch_leaves_no_doubt() {
     let mut log = Log::claimed();
     let begin = log.begin(1, &[9]);
     let why = || "restored from history".to_owned();
-    log.add(Body::Abort { batch: begin.batch, why: why() });
+    log.add(Body::Abort { batch: begin.batch, why: why(), blank: Vec::new() });
     assert!(log.state.in_doubt.is_empty() && log.state.open.is_empty());
-    let again = Body::Abort { batch: begin.batch, why: why() };
+    let again = Body::Abort { batch: begin.batch, why: why(), blank: Vec::new() };
     assert_eq!(broken_by(&log, again), Invariant::Cm3);
 }
 

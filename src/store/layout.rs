@@ -10,6 +10,7 @@
 //! <state>/<pipeline>/seg/inputs-<20 digits>.<attempt>.seg   records of one admission
 //! <state>/<pipeline>/lease/<20 digits>.json the heartbeat of the holder of an epoch; a hint
 //! <state>/<pipeline>/inbox/<id>.json        what was asked while another process held the lease
+//! <state>/<pipeline>/history/<window start>-<output>-<revision>.<attempt>   what was replaced
 //! <state>/<pipeline>/tmp/<20 digits>-…      staged files of one epoch; local disk only
 //! <state>/<pipeline>/tmp/create-…           a file on its way into place; local disk only
 //! <state>/<pipeline>/lock                   held while a process writes; local disk only
@@ -20,7 +21,8 @@
 
 use uuid::Uuid;
 
-use crate::id::{AttemptId, Epoch, Generation, Seq};
+use crate::id::{AttemptId, Epoch, Generation, Revision, Seq};
+use crate::time::EventTime;
 
 /// The name of the file that says which pipeline owns an output.
 pub const OWNER: &str = "_OWNER.json";
@@ -105,6 +107,23 @@ pub fn inbox_of(key: &str) -> Option<Uuid> {
     Uuid::parse_str(key.strip_prefix(INBOX)?.strip_suffix(".json")?).ok()
 }
 
+/// The folder of what was replaced.
+pub const HISTORY: &str = "history/";
+
+/// The longest part of an output's name that is in a key, in bytes.
+const OUTPUT_NAME_MAX: usize = 64;
+
+/// The key of the copy of one object: what attempt `att` wrote as the revision `rev` of `output`,
+/// for the window that starts at `start`. The rest of the key is for people; the attempt alone
+/// tells two copies apart.
+#[must_use]
+pub fn history(start: EventTime, output: &str, rev: Revision, att: AttemptId) -> String {
+    let start = start.to_string().replace(':', "");
+    let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let output: String = output.chars().take(OUTPUT_NAME_MAX).map(safe).collect();
+    format!("{HISTORY}{start}-{output}-{rev}.{att}")
+}
+
 /// How the names of staged files of `epoch` begin.
 #[must_use]
 pub fn staging_prefix(epoch: Epoch) -> String {
@@ -143,6 +162,20 @@ mod tests {
         assert!(places.iter().all(|place| entry_of(&entry(Seq(*place))) == Some(Seq(*place))));
         assert_eq!(entry_of("log/42.json.bak"), None);
         assert!(places.windows(2).all(|pair| entry(Seq(pair[0])) < entry(Seq(pair[1]))));
+    }
+
+    #[test]
+    fn the_key_of_a_copy_is_a_safe_name_and_no_parquet() {
+        let key = |output, rev| {
+            history(EventTime::from_micros(0), output, Revision(rev), AttemptId(Uuid::nil()))
+        };
+        let end = "00000000-0000-0000-0000-000000000000";
+        assert_eq!(key("totals", 2), format!("history/1970-01-01T000000Z-totals-2.{end}"));
+        let odd = key("a/../b: ü.parquet", 1);
+        let safe = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        assert!(odd.strip_prefix(HISTORY).unwrap().chars().all(safe) && !odd.contains(".."));
+        assert!(!key("x.parquet", 1).ends_with(".parquet"));
+        assert!(key(&"x".repeat(999), 1).len() < 200);
     }
 
     #[test]

@@ -73,6 +73,7 @@ fn it_says_what_the_log_says_and_windows_come_back_when_they_are_needed() {
         start: EventTime::from_micros(DAY_0 + 5 * HOUR),
         end: EventTime::from_micros(DAY_0 + 25 * HOUR),
         only_outdated: false,
+        to: None,
         why: None,
         inbox: None,
     };

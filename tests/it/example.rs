@@ -102,7 +102,7 @@ fn without_durations(text: &str) -> String {
 fn the_example_prints_what_the_readme_says() {
     let readme = read("README.md");
     let blocks = blocks(&readme, "console");
-    let [first, second] = blocks[..] else { panic!("{} console blocks", blocks.len()) };
+    let [first, second, back] = blocks[..] else { panic!("{} console blocks", blocks.len()) };
     let said = |block: &str| without_durations(block.strip_prefix("$ highwater run\n").unwrap());
     let example = Example::new();
 
@@ -118,6 +118,11 @@ fn the_example_prints_what_the_readme_says() {
     let flown = example.total("carriers_daily", "flights");
     let hours = example.total("departures_hourly", "departed");
     assert!(flown < hours && hours - flown < 600, "{flown} {hours}");
+    for session in back.split("$ highwater ").skip(1) {
+        let (args, said) = session.split_once('\n').unwrap();
+        let args: Vec<_> = args.split(' ').collect();
+        assert_eq!(without_durations(&example.prints(&args)), without_durations(said));
+    }
     // January and February are closed, and are the sums of their days.
     let flown_by =
         |month: &str| example.total(&format!("carriers_monthly/month={month}"), "flights");

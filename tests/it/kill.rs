@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::chain;
 use crate::equal::assert_equal;
+use crate::rollback;
 use crate::support::{DAY_0, HOUR, Outputs, Project, Row, TINY, block_on, code, each, files_below};
 
 /// Cases that run at the same time.
@@ -191,6 +192,54 @@ const SCENARIOS: &[Scenario] = &[
         mend: |_| {},
         points: &["skip.before:1", "skip.after:1"],
     },
+    Scenario {
+        before: rollback::revised,
+        command: &["rollback", "tiny", "--from", "2026-01-01T00", "--to", "2026-01-01T04", "--yes"],
+        mend: |_| {},
+        points: &[
+            "request.before:1",
+            "request.after:1",
+            "begin.before:1",
+            "begin.after:1",
+            "observe.after:2",
+            "keep.before:1",
+            "keep.before:3",
+            "keep.after:1",
+            "keep.after:4",
+            "publish.before:1",
+            "publish.after:1",
+            "publish.after:3",
+            "rollback.before:1",
+            "rollback.after:1",
+            "request_done.before:1",
+            "request_done.after:1",
+        ],
+    },
+    Scenario {
+        before: fed_late,
+        command: &["run"],
+        mend: |_| {},
+        points: &["keep.before:1", "keep.after:1", "keep.after:3"],
+    },
+    Scenario {
+        before: rollback::doubtful,
+        command: &["run"],
+        mend: |project| {
+            let rows = [(at(0) + 7, "late", 55), (at(5), "late", 60), (at(6), "z", 1)];
+            project.feed("late.parquet", &rows);
+        },
+        points: &[
+            "settle.before:1",
+            "keep.before:1",
+            "publish.after:1",
+            "rollback.before:1",
+            "rollback.after:1",
+            "settle.before:2",
+            "publish.after:3",
+            "abort.before:1",
+            "abort.after:1",
+        ],
+    },
 ];
 
 fn at(hour: i64) -> i64 {
@@ -225,6 +274,7 @@ fn asked_meanwhile() -> Project {
         start: EventTime::from_micros(DAY_0),
         end: EventTime::from_micros(DAY_0 + HOUR),
         only_outdated: false,
+        to: None,
         why: None,
         inbox: None,
     };
@@ -459,13 +509,12 @@ fn every_named_point_of_the_source_is_killed_at() {
     assert_eq!(named, killed);
 }
 
-/// The kinds of entries that a run appends: a log is begun by `init` outside of any batch, and
-/// nothing gives a batch up yet.
+/// The kinds of entries that a run appends: a log is begun by `init` outside of any batch.
 fn kinds() -> Vec<String> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/state/entry/mod.rs");
     let text = fs::read_to_string(source).unwrap();
     let (_, rest) = text.split_once("pub fn kind(&self)").unwrap();
     let (body, _) = rest.split_once("\n    }\n").unwrap();
     let kinds = body.split('"').skip(1).step_by(2).map(str::to_owned);
-    kinds.filter(|kind| kind != "init" && kind != "abort").collect()
+    kinds.filter(|kind| kind != "init").collect()
 }

@@ -22,6 +22,7 @@ mod hostile;
 mod kill;
 mod local_store;
 mod race;
+mod rollback;
 mod s3;
 mod scale;
 mod support;

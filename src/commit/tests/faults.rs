@@ -146,6 +146,7 @@ fn a_protocol_with_one_mistake_is_caught() {
         Mutant::NoBegin,
         Mutant::ExistsIsOurs,
         Mutant::ExistsIsOthers,
+        Mutant::KeepsNothing,
     ] {
         let world = World::new(Some(mutant));
         let caught = (0..SCHEDULES).find(|seed| schedule(world.clone(), *seed).violation.is_some());

@@ -207,6 +207,7 @@ impl Run {
             windows,
             empty: Vec::new(),
             base: hour(0),
+            aim: Aim::Compute,
         }
     }
 
@@ -248,6 +249,7 @@ pub(super) fn line(effect: &Effect) -> String {
         Effect::Pause { .. } => "pause".to_owned(),
         Effect::Compute(_) => "compute".to_owned(),
         Effect::Observe { object: at, .. } => format!("observe {}", object(at)),
+        Effect::Keep { object: at, .. } => format!("keep {}", object(at)),
         Effect::Publish { object: at, over, .. } => match over {
             Some(ObjectVersion(version)) => format!("publish {} over {version}", object(at)),
             None => format!("publish {}", object(at)),

@@ -52,6 +52,8 @@ pub(super) enum Mutant {
     ExistsIsOurs,
     /// "Exists already" is taken for somebody else's entry, and a commit is made behind it.
     ExistsIsOthers,
+    /// What is replaced is said to be kept, and is not.
+    KeepsNothing,
 }
 
 /// A published object.
@@ -69,6 +71,8 @@ pub(super) struct World {
     pub(super) journal: Arc<Journal>,
     /// By key.
     objects: Arc<BTreeMap<String, Object>>,
+    /// What was kept, by the name of the copy.
+    pub(super) history: Arc<BTreeMap<String, Sha256>>,
     /// Writes without an answer, in the order of their names.
     pub(super) late: Vec<Arc<Wanted>>,
     /// The content of everything that is computed.
@@ -90,6 +94,7 @@ impl World {
             work,
             journal: Arc::new(Journal::new()),
             objects: Arc::default(),
+            history: Arc::default(),
             late: Vec::new(),
             content: None,
             mutant,
@@ -111,6 +116,7 @@ impl World {
             let object = self.objects.get(path).map_or(Sha256::ZERO, |object| object.sha256);
             form.extend(object.first_half().to_le_bytes());
         }
+        self.history.keys().for_each(|name| form.extend(name.as_bytes()));
         form.extend(self.late.len().to_le_bytes());
         self.late.iter().for_each(|write| form.extend(write.name.to_le_bytes()));
     }
@@ -133,6 +139,10 @@ impl World {
                 let has_them = self.objects.get(path).is_some_and(|found| found.sha256 == *sha256);
                 Event::Inspected(*object, if fails { Err(broken()) } else { Ok(has_them) })
             }
+            Effect::Keep { object, path, sha256, to } => {
+                let kept = self.keep(path, *sha256, to);
+                Event::Kept(*object, if fails { Err(broken()) } else { Ok(kept) })
+            }
             Effect::Compute(batch) => {
                 let compute = |window: &BatchWindow| {
                     if fails {
@@ -146,6 +156,15 @@ impl World {
             Effect::Pause { .. } => Event::Paused,
             Effect::Finished(outcome) => unreachable!("nobody answers {outcome:?}"),
         }
+    }
+
+    /// Copies an object, if it is what the log says of it. Whether there is a copy.
+    fn keep(&mut self, path: &str, sha256: Sha256, to: &Copy) -> bool {
+        let is_it = self.objects.get(path).is_some_and(|found| found.sha256 == sha256);
+        if is_it && self.mutant != Some(Mutant::KeepsNothing) {
+            Arc::make_mut(&mut self.history).insert(name(to), sha256);
+        }
+        is_it || self.history.get(&name(to)) == Some(&sha256)
     }
 
     fn write(&mut self, wanted: &Arc<Wanted>, fault: Option<Fault>) -> WriteAnswer {
@@ -238,8 +257,25 @@ impl World {
         lands
     }
 
+    /// Each earlier revision that was not lost can be restored.
+    fn check_history(&mut self) {
+        for (start, window) in &self.journal.state.windows {
+            for earlier in window.earlier.iter().filter(|earlier| !earlier.is_lost) {
+                for output in &window.committed.outputs {
+                    let hour = hour_of(*start);
+                    let prefix = format!("{hour}-{}-{}-", output.name, earlier.rev);
+                    if !self.history.keys().any(|name| name.starts_with(&prefix)) {
+                        let lost = format!("{prefix} was replaced and not kept");
+                        self.violation.get_or_insert(lost);
+                    }
+                }
+            }
+        }
+    }
+
     /// CM-2: each object is its last commit, or an attempt begun after it.
     fn check(&mut self) {
+        self.check_history();
         if self.violation.is_none() {
             self.violation.clone_from(&self.journal.violation);
         }
@@ -300,6 +336,11 @@ pub(super) fn broken() -> StoreFault {
 /// The hash of what no run published.
 fn damaged() -> Sha256 {
     Sha256::of(b"damaged")
+}
+
+/// What a copy is called.
+fn name(copy: &Copy) -> String {
+    format!("{}-{}-{}-{}", hour_of(copy.start), copy.output, copy.rev, copy.att)
 }
 
 /// The version of an object that an attempt published: the run's number and the attempt's.

@@ -52,6 +52,7 @@ fn keys_of_later_versions_are_refused_and_never_ignored() {
 /// What is changed in FULL, into what; the code, the place and the way on that this gives.
 const RULES: &[(&str, &str, Code, &str, &str)] = &[
     ("version = 1", "version = 2", BadValue, "2", "write `version = 1`"),
+    ("[engine]", "[history]\nkeep = 1001\n[engine]", BadValue, "1001", "0 to 1000"),
     ("version = 1", "version = \"1\"", BadValue, "\"1\"", "write `version = 1`"),
     ("version = 1\n", "", MissingKey, "", "add `version = 1`"),
     ("name = \"shop\"", "name = \" \"", BadValue, "\" \"", "it is empty"),

@@ -103,6 +103,7 @@ impl Story {
                     start,
                     end,
                     only_outdated,
+                    to: None,
                     why,
                     inbox: None,
                 }));

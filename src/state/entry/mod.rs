@@ -5,12 +5,14 @@
 //! ignore is named in `rf` (to read) or `wf` (to write).
 
 mod inputs;
+mod rollback;
 mod window;
 
 pub use inputs::{
     Inputs, LateKind, LateWindow, PromisedBy, ReferenceVersion, References, SegmentRef,
     SourceWatermark, Watermarks,
 };
+pub use rollback::{BlankWindow, LostOutput, RollbackTo};
 pub use window::{
     BatchOutput, BatchWindow, Begin, Commit, CommittedOutput, CommittedWindow, Failed,
     FailedWindow, InputsDigest, Reason, WatermarkMove,
@@ -73,7 +75,7 @@ pub struct Who {
     pub ver: String,
 }
 
-/// What happened. The kinds `config`, `rollback`, `retire`, `gc_mark` and `gc_sweep` are reserved.
+/// What happened. The kinds `config`, `retire`, `gc_mark` and `gc_sweep` are reserved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Body {
@@ -113,12 +115,17 @@ pub enum Body {
     Commit(Commit),
     /// These windows could not be computed; their objects were not touched.
     Failed(Failed),
-    /// The batch is given up: every object is again what its last commit says.
+    /// These windows are again what an earlier revision was. The watermark stays.
+    Rollback(Commit),
+    /// The batch is given up: every object is again what its last commit says, or has no row.
     Abort {
         /// Which.
         batch: BatchId,
         /// Why.
         why: String,
+        /// Windows of it that were never committed, and whose objects have no row now.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        blank: Vec<BlankWindow>,
     },
     /// Windows are committed without being computed.
     Skip(Skip),
@@ -142,8 +149,18 @@ impl Body {
             Self::Begin(_) => "begin",
             Self::Commit(_) => "commit",
             Self::Failed(_) => "failed",
+            Self::Rollback(_) => "rollback",
             Self::Abort { .. } => "abort",
             Self::Skip(_) => "skip",
+        }
+    }
+
+    /// The end of a batch that published windows, whatever they were made from.
+    #[must_use]
+    pub fn published(&self) -> Option<&Commit> {
+        match self {
+            Self::Commit(commit) | Self::Rollback(commit) => Some(commit),
+            _ => None,
         }
     }
 }
@@ -237,6 +254,9 @@ pub struct Request {
     /// Only windows that were computed with another query than the one in force.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub only_outdated: bool,
+    /// What a rollback goes back to; `None`: the revision before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<RollbackTo>,
     /// Why, in the operator's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -253,6 +273,8 @@ pub enum Verb {
     Backfill,
     /// Compute committed windows again and replace their objects.
     Reprocess,
+    /// Publish an earlier revision of committed windows again.
+    Rollback,
 }
 
 impl Verb {
@@ -262,6 +284,7 @@ impl Verb {
         match self {
             Self::Backfill => "backfill",
             Self::Reprocess => "reprocess",
+            Self::Rollback => "rollback",
         }
     }
 }

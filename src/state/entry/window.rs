@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{LateKind, TimeRange};
+use super::{LateKind, LostOutput, TimeRange};
 use crate::hash::{ContentHash, Sha256};
 use crate::id::{AttemptId, BatchId, Generation, Revision, Seq};
 use crate::state::RowCounts;
@@ -118,6 +118,9 @@ pub struct Commit {
     /// Windows of the batch that failed; their objects were not touched.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<FailedWindow>,
+    /// What was replaced and could not be kept before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<LostOutput>,
     /// How the watermark moves; `None` if it stays.
     pub watermark: Option<WatermarkMove>,
 }
@@ -143,6 +146,9 @@ pub struct CommittedWindow {
     /// still that one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unchanged: bool,
+    /// The revision whose rows these are, if it was not computed but restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restores: Option<Revision>,
 }
 
 /// The inputs of a window in one line.

@@ -86,7 +86,7 @@ fn every_added_byte_is_damage() {
 fn what_a_newer_version_wrote_is_named_as_such() {
     assert_too_new(&rewritten(|entry| entry["v"] = json!(2)));
     assert_too_new(&rewritten(|entry| entry["rf"] = json!(["compressed"])));
-    assert_too_new(&rewritten(|entry| entry["kind"] = json!("rollback")));
+    assert_too_new(&rewritten(|entry| entry["kind"] = json!("config")));
     // The body of a newer format may be anything.
     assert_too_new(&stored(r#"{"v":2,"kind":"claim","epoch":"seven"}"#));
 }
@@ -173,7 +173,7 @@ prop_compose! {
         at in any_range(), rev: u32, reason in any_reason(), rows in any_rows(), files: u64,
         sha256 in any_hash(),
         outputs in few((any::<[String; 2]>(), any::<[u64; 2]>(), any_hash(), any_uuid())),
-        sum: Option<u128>, unchanged: bool,
+        sum: Option<u128>, unchanged: bool, restores: Option<u32>,
     ) -> CommittedWindow {
         let content = sum.map(|sum| ContentHash::new("a", sum));
         let output = |([name, path], [bytes, rows], sha256, att): ([String; 2], [u64; 2], _, _)| {
@@ -189,6 +189,7 @@ prop_compose! {
             rows,
             outputs: outputs.into_iter().map(output).collect(),
             unchanged,
+            restores: restores.map(Revision),
         }
     }
 }
@@ -288,17 +289,16 @@ fn any_watermarks() -> impl Strategy<Value = Body> {
 }
 
 fn any_request() -> impl Strategy<Value = Body> {
-    let verb = prop::sample::select(vec![Verb::Backfill, Verb::Reprocess]);
-    (verb, any_range(), any::<Option<String>>()).prop_map(|(verb, at, why)| {
+    let verb = prop::sample::select(vec![Verb::Backfill, Verb::Reprocess, Verb::Rollback]);
+    let to = prop_oneof![
+        any::<u32>().prop_map(|rev| RollbackTo::Revision(Revision(rev))),
+        any::<u64>().prop_map(|seq| RollbackTo::Seq(Seq(seq))),
+    ];
+    let to = prop::option::of(to);
+    (verb, any_range(), to, any::<Option<String>>()).prop_map(|(verb, at, to, why)| {
         let only_outdated = verb == Verb::Reprocess;
-        Body::Request(Request {
-            verb,
-            start: at.start,
-            end: at.end,
-            only_outdated,
-            why,
-            inbox: None,
-        })
+        let (start, end, inbox) = (at.start, at.end, None);
+        Body::Request(Request { verb, start, end, only_outdated, to, why, inbox })
     })
 }
 
@@ -312,11 +312,27 @@ fn any_begin() -> impl Strategy<Value = Body> {
     )
 }
 
-fn any_commit() -> impl Strategy<Value = Body> {
-    let parts =
-        (any_uuid(), few(any_committed()), few(any_range()), few(any_failed()), any_watermark());
-    parts.prop_map(|(batch, windows, empty, failed, watermark)| {
-        Body::Commit(Commit { batch: BatchId(batch), windows, empty, failed, watermark })
+fn any_commit() -> impl Strategy<Value = Commit> {
+    let lost = few((any_time(), any::<u32>(), any::<String>()));
+    let parts = (any_uuid(), few(any_committed()), few(any_range()), few(any_failed()));
+    (parts, lost, any_watermark()).prop_map(|((batch, windows, empty, failed), lost, watermark)| {
+        let lost = lost.into_iter().map(|(start, rev, output)| {
+            let rev = Revision(rev);
+            LostOutput { start, rev, output }
+        });
+        let (batch, lost) = (BatchId(batch), lost.collect());
+        Commit { batch, windows, empty, failed, lost, watermark }
+    })
+}
+
+fn any_abort() -> impl Strategy<Value = Body> {
+    (any_uuid(), any::<String>(), few(any_committed())).prop_map(|(batch, why, windows)| {
+        let blank = |window: CommittedWindow| {
+            let CommittedWindow { start, end, outputs, .. } = window;
+            BlankWindow { start, end, outputs }
+        };
+        let blank = windows.into_iter().map(blank).collect();
+        Body::Abort { batch: BatchId(batch), why, blank }
     })
 }
 
@@ -334,11 +350,11 @@ fn any_body() -> impl Strategy<Value = Body> {
         (any::<u64>(), any::<bool>())
             .prop_map(|(id, cancelled)| Body::RequestDone { id: RequestId(Seq(id)), cancelled }),
         any_begin(),
-        any_commit(),
+        any_commit().prop_map(Body::Commit),
+        any_commit().prop_map(Body::Rollback),
+        any_abort(),
         (prop::option::of(any_uuid().prop_map(BatchId)), few(any_failed()))
             .prop_map(|(batch, windows)| Body::Failed(Failed { batch, windows })),
-        (any_uuid(), any::<String>())
-            .prop_map(|(batch, why)| Body::Abort { batch: BatchId(batch), why }),
         (any_range(), any::<String>(), any_watermark())
             .prop_map(|(range, why, watermark)| Body::Skip(Skip { range, why, watermark })),
     ]

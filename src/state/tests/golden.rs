@@ -8,6 +8,7 @@ use super::log::{
     Log, claim, commit, encoded, failed, hour, hours, late, request, skip, watermark,
 };
 use crate::hash::Sha256;
+use crate::id::Revision;
 use crate::ledger::InputVersion;
 use crate::state::codec::{self, KINDS};
 use crate::state::*;
@@ -77,11 +78,40 @@ fn golden() -> Log {
     let id = log.newest_request();
     log.fail(2, &[9]);
     let begin = log.begin(3, &[9]);
-    log.add(Body::Abort { batch: begin.batch, why: "restored from history".to_owned() });
+    let why = "restored from history".to_owned();
+    log.add(Body::Abort { batch: begin.batch, why, blank: Vec::new() });
     log.add(Body::RequestDone { id, cancelled: true });
     log.add(Body::Skip(Skip { watermark: watermark(10, 11), ..skip(10, 11) }));
     log.add(Body::Release);
+    go_back(&mut log);
     log
+}
+
+/// A revision that is lost, and the windows that go back.
+fn go_back(log: &mut Log) {
+    log.add(claim());
+    for (batch, output) in [(4, None), (5, Some("hourly".to_owned()))] {
+        let begin = log.begin(batch, &[9]);
+        let rev = Revision(u32::try_from(batch).unwrap() - 3);
+        let lost = output.map(|output| LostOutput { start: hour(9), rev, output });
+        let lost = lost.into_iter().collect();
+        log.add(Body::Commit(Commit { lost, ..commit(&begin) }));
+    }
+    let to = Some(RollbackTo::Revision(Revision(1)));
+    let Body::Request(request) = request(Verb::Rollback, 9, 10) else { unreachable!() };
+    log.add(Body::Request(Request { to, ..request }));
+    let begin = log.begin(6, &[9]);
+    let mut back = commit(&begin);
+    back.windows[0].reason = Reason::Requested;
+    back.windows[0].restores = Some(Revision(1));
+    log.add(Body::Rollback(back));
+    let begin = log.begin(7, &[12]);
+    let mut window = commit(&begin).windows.remove(0);
+    window.outputs[0].rows = 0;
+    let blank = BlankWindow { start: window.start, end: window.end, outputs: window.outputs };
+    let why = "HW2010 divide by zero".to_owned();
+    log.add(Body::Abort { batch: begin.batch, why, blank: vec![blank] });
+    log.add(Body::Release);
 }
 
 fn stored() -> impl Iterator<Item = Vec<u8>> {

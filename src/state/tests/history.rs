@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::log::{
     Log, batch_id, claim, commit, encoded, failed, hour, hours, late, request, skip, watermark,
 };
+use crate::id::Revision;
 use crate::state::*;
 
 /// What somebody tries to write next; much of it is not allowed.
@@ -21,6 +22,8 @@ enum Try {
         empty: Option<(i64, i64)>,
         to: Option<i64>,
     },
+    /// Commits the batch: its windows go back to this revision.
+    GoBack(u128, u32),
     Failed(Option<u128>, i64),
     Abort(u128),
     Skip(i64, i64),
@@ -43,6 +46,7 @@ fn any_try() -> impl Strategy<Value = Try> {
         2 => prop::option::of(hour()).prop_map(Try::Inputs),
         4 => (batch(), prop::collection::vec(hour(), 1..3)).prop_map(|(id, at)| Try::Begin(id, at)),
         8 => commit,
+        4 => (batch(), 0..4_u32).prop_map(|(batch, rev)| Try::GoBack(batch, rev)),
         1 => (prop::option::of(batch()), hour()).prop_map(|(batch, at)| Try::Failed(batch, at)),
         1 => batch().prop_map(Try::Abort),
         1 => (hour(), hour()).prop_map(|(start, end)| Try::Skip(start, end)),
@@ -70,14 +74,38 @@ fn body(log: &Log, attempt: Try) -> Option<Body> {
             end.watermark = to.and_then(|to| watermark(from, to));
             Body::Commit(end)
         }
+        Try::GoBack(batch, rev) => {
+            let begun = log.entries.iter().rev().find_map(|entry| match &entry.body {
+                Body::Begin(begin) if begin.batch == batch_id(batch) => Some(begin),
+                _ => None,
+            })?;
+            let mut end = commit(begun);
+            for window in &mut end.windows {
+                window.restores = Some(Revision(rev));
+                window.reason = Reason::Requested;
+            }
+            Body::Rollback(end)
+        }
         Try::Failed(batch, at) => {
             Body::Failed(Failed { batch: batch.map(batch_id), windows: vec![failed(at)] })
         }
-        Try::Abort(batch) => Body::Abort { batch: batch_id(batch), why: String::new() },
+        Try::Abort(batch) => {
+            Body::Abort { batch: batch_id(batch), why: String::new(), blank: Vec::new() }
+        }
         Try::Skip(start, end) => Body::Skip(skip(start, end)),
         Try::Request => request(Verb::Backfill, 0, 8),
         Try::RequestDone(id) => Body::RequestDone { id: RequestId(Seq(id)), cancelled: false },
     })
+}
+
+/// Each revision has one entry, and what is restored was there.
+fn check_revisions(window: &WindowState) {
+    let seqs = window.earlier.iter().map(|earlier| earlier.seq).chain([window.published]);
+    assert!(seqs.is_sorted_by(|a, b| a < b), "{window:?}");
+    let revs: Vec<u32> = window.earlier.iter().map(|earlier| earlier.rev.0).collect();
+    assert_eq!(revs, (1..window.committed.rev.0).collect::<Vec<_>>());
+    let restores = window.committed.restores.map(|rev| rev.0);
+    assert!(restores.is_none_or(|rev| revs.contains(&rev)), "{window:?}");
 }
 
 /// What one more entry may do to a state.
@@ -92,6 +120,7 @@ fn check_step(before: &State, after: &State) {
         let rev = old.map_or(0, |old| old.committed.rev.0);
         assert!(new.rev.0 == rev + 1 || old == Some(window), "CM-3");
         assert!(new.rows.closes(), "IN-2");
+        check_revisions(window);
         assert!(!after.empty.contains(*start) && !after.skipped.contains(*start), "computed once");
     }
     assert!(
@@ -123,6 +152,12 @@ proptest! {
                 check_step(&before, &log.state);
             }
         }
+        let cut = log.entries.len() / 2 + 1;
+        let mut resumed = Log::fold(&log.entries[..cut]).unwrap();
+        for entry in &log.entries[cut..] {
+            resumed.apply(entry, encoded(entry).hash).unwrap();
+        }
+        prop_assert_eq!(&resumed, &log.state, "from any prefix");
         let replayed: Vec<_> = log
             .entries
             .iter()

@@ -58,7 +58,8 @@ pub(crate) fn claim() -> Body {
 /// A request for the windows from one hour to another.
 pub(crate) fn request(verb: Verb, start: i64, end: i64) -> Body {
     let (start, end) = (hour(start), hour(end));
-    Body::Request(Request { verb, start, end, only_outdated: false, why: None, inbox: None })
+    let (only_outdated, to, why, inbox) = (false, None, None, None);
+    Body::Request(Request { verb, start, end, only_outdated, to, why, inbox })
 }
 
 /// What a log says of a window that could not be computed.
@@ -93,12 +94,14 @@ pub(crate) fn commit(batch: &Begin) -> Commit {
         rows: RowCounts { input: 1, used: 1, out: 1, ..RowCounts::default() },
         outputs: window.outputs.iter().map(published).collect(),
         unchanged: false,
+        restores: None,
     };
     Commit {
         batch: batch.batch,
         windows: batch.windows.iter().map(committed).collect(),
         empty: Vec::new(),
         failed: Vec::new(),
+        lost: Vec::new(),
         watermark: None,
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::id::{BatchId, Generation, RunId, Seq};
-use crate::state::{Body, CommittedWindow, Entry, FailedWindow, TimeRange};
+use crate::state::{Body, CommittedWindow, Entry, FailedWindow, Reason, TimeRange};
 use crate::time::ProcessingTime;
 use crate::window::Window;
 
@@ -91,11 +91,17 @@ impl WindowStory {
         match &entry.body {
             Body::Inputs(inputs) => self.generation = inputs.generation,
             Body::Begin(begin) => drop(self.begun.insert(begin.batch, begin.generation)),
-            Body::Commit(commit) => {
+            Body::Commit(commit) | Body::Rollback(commit) => {
                 let from = self.begun.remove(&commit.batch).unwrap_or(self.generation);
                 let mine = commit.windows.iter().find(|window| window.start == start);
                 if let Some(window) = mine {
-                    self.commit(entry, from, EventKind::Committed(Box::new(window.clone())));
+                    let what = EventKind::Committed(Box::new(window.clone()));
+                    // What stands again as it was acknowledges nothing that came since.
+                    if window.restores.is_some() && window.reason == Reason::InDoubt {
+                        self.add(entry, what);
+                    } else {
+                        self.commit(entry, from, what);
+                    }
                 }
                 if let Some(range) = commit.empty.iter().find(|range| holds(range)) {
                     self.commit(entry, from, EventKind::Empty(*range));

@@ -177,6 +177,9 @@ pub struct EventDoc {
     /// Whether its rows were those published before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unchanged: Option<bool>,
+    /// The revision whose rows these are, if it was restored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restores: Option<Revision>,
     /// What became of its rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<RowCounts>,
@@ -268,6 +271,7 @@ fn event(event: &WindowEvent) -> EventDoc {
         revision: None,
         reason: None,
         unchanged: None,
+        restores: None,
         rows: None,
         why: None,
         error: None,
@@ -277,6 +281,7 @@ fn event(event: &WindowEvent) -> EventDoc {
             document.revision = Some(window.rev);
             document.reason = Some(window.reason);
             document.unchanged = Some(window.unchanged);
+            document.restores = window.restores;
             document.rows = Some(window.rows);
         }
         EventKind::Empty(_) => {}

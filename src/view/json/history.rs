@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::ErrorDoc;
 use crate::hash::Sha256;
 use crate::id::{PipelineName, Revision, RunId, Seq};
-use crate::state::{CommittedOutput, CommittedWindow, FailedWindow, Reason, RowCounts};
+use crate::state::{CommittedOutput, CommittedWindow, FailedWindow, LostOutput, Reason, RowCounts};
 use crate::time::{EventTime, ProcessingTime};
 
 /// What `history` says.
@@ -32,11 +32,27 @@ pub struct CommitDoc {
     pub at: ProcessingTime,
     /// The run that made it.
     pub run_id: RunId,
+    /// `commit`, or `rollback`.
+    pub kind: &'static str,
     /// The windows it published.
     pub windows: Vec<CommitWindowDoc>,
     /// The windows it named as failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<FailedWindow>,
+    /// What it replaced and could not keep before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<LostDoc>,
+}
+
+/// An object of a revision that cannot be restored.
+#[derive(Debug, Serialize)]
+pub struct LostDoc {
+    /// The window's start.
+    pub start: EventTime,
+    /// The revision.
+    pub revision: Revision,
+    /// The output's name.
+    pub output: String,
 }
 
 /// Windows that were committed without being computed.
@@ -69,6 +85,11 @@ pub struct CommitWindowDoc {
     pub reason: Reason,
     /// Whether its rows were those published before, and its objects left alone.
     pub unchanged: bool,
+    /// The revision whose rows these are, if it was not computed but restored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restores: Option<Revision>,
+    /// Whether `rollback` can go back to this revision.
+    pub restorable: bool,
     /// What became of its rows.
     pub rows: RowCounts,
     /// Its objects.
@@ -88,15 +109,23 @@ pub struct OutputDoc {
     pub sha256: Sha256,
 }
 
+/// The document form of an object that was lost.
+#[must_use]
+pub fn lost(lost: &LostOutput) -> LostDoc {
+    LostDoc { start: lost.start, revision: lost.rev, output: lost.output.clone() }
+}
+
 /// The document form of a committed window.
 #[must_use]
-pub fn committed(window: &CommittedWindow) -> CommitWindowDoc {
+pub fn committed(window: &CommittedWindow, restorable: bool) -> CommitWindowDoc {
     CommitWindowDoc {
         start: window.start,
         end: window.end,
         revision: window.rev,
         reason: window.reason,
         unchanged: window.unchanged,
+        restores: window.restores,
+        restorable,
         rows: window.rows,
         outputs: window.outputs.iter().map(output).collect(),
     }

@@ -7,6 +7,7 @@ mod explain;
 mod history;
 mod lateness;
 mod lease;
+mod manifest;
 mod plan;
 mod requests;
 mod run;
@@ -20,12 +21,15 @@ pub use explain::{
     EventDoc, ExplainDoc, InputDoc, LeftOutDoc, MistakeDoc, OutdatedDoc, SourceDoc, TotalsDoc,
     WindowDoc, explain,
 };
-pub use history::{CommitDoc, CommitWindowDoc, HistoryDoc, OutputDoc, SkipDoc, committed};
+pub use history::{
+    CommitDoc, CommitWindowDoc, HistoryDoc, LostDoc, OutputDoc, SkipDoc, committed, lost,
+};
 pub use lateness::{
     AllowedLatenessDoc, DelayClassDoc, DelayDoc, LateDoc, LatenessDoc, LookbackDoc,
     SkippedSourceDoc, SourceLatenessDoc, lateness,
 };
 pub use lease::{HolderDoc, LeaseDoc, LeaseLineDoc, lease};
+pub use manifest::{FileDoc, ManifestDoc, RestoreDoc, RollbackDoc, manifest, rollback};
 pub use plan::{DueDoc, PlanDoc, PlanPipelineDoc, SkipPlanDoc, plan, skip};
 pub use requests::{RequestDoc, RequestsDoc, request};
 pub use run::{FailureDoc, RunDoc, RunPipelineDoc, run};

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::ErrorDoc;
 use crate::id::{PipelineName, RequestId};
-use crate::state::{Request, Verb};
+use crate::state::{Request, RollbackTo, Verb};
 use crate::time::EventTime;
 
 /// What `requests` says.
@@ -25,7 +25,7 @@ pub struct RequestDoc {
     pub pipeline: PipelineName,
     /// Its id, as `requests --cancel` takes it.
     pub id: String,
-    /// `backfill` or `reprocess`.
+    /// `backfill`, `reprocess` or `rollback`.
     pub verb: Verb,
     /// Windows that start at or after this.
     pub start: EventTime,
@@ -33,6 +33,9 @@ pub struct RequestDoc {
     pub end: EventTime,
     /// Only windows that were computed with another query than today's.
     pub only_outdated: bool,
+    /// What a rollback goes back to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<RollbackTo>,
     /// Why, in the operator's words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -48,6 +51,7 @@ pub fn request(pipeline: &PipelineName, id: RequestId, request: &Request) -> Req
         start: request.start,
         end: request.end,
         only_outdated: request.only_outdated,
+        to: request.to,
         why: request.why.clone(),
     }
 }

@@ -38,6 +38,8 @@ pub struct RunPipelineDoc {
     pub windows_failed: usize,
     /// Windows that were as they are published already.
     pub windows_unchanged: u64,
+    /// Windows that went back to an earlier revision.
+    pub windows_restored: u64,
     /// Windows that were committed as skipped.
     pub windows_skipped: u64,
     /// Windows that are due and wait for an input that is on its way.
@@ -88,6 +90,7 @@ pub fn run(report: &PipelineReport) -> RunPipelineDoc {
         windows_done: report.windows_done,
         windows_failed: report.failures.len(),
         windows_unchanged: report.windows_unchanged,
+        windows_restored: report.windows_restored,
         windows_skipped: report.windows_skipped,
         windows_held: report.windows_held,
         rows: report.rows,

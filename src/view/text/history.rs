@@ -1,5 +1,7 @@
 //! Commits, as text.
 
+use std::fmt::Write;
+
 use super::{grouped, labels, lines, right, sum, table};
 use crate::spec::PipelineSpec;
 use crate::state::{CommittedWindow, TimeRange};
@@ -25,9 +27,38 @@ pub enum HistoryEvent<'a> {
     Skip(TimeRange, &'a str),
 }
 
-/// Commits, newest first. `unfold` shows every window.
+/// What became of a revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It stands.
+    Now,
+    /// It was replaced, and can be restored.
+    Kept,
+    /// It was replaced when it was not what was published any more: nobody has it.
+    Lost,
+    /// It was replaced by so many that it is not kept any longer.
+    Gone,
+}
+
+impl Standing {
+    /// What is put behind a revision.
+    fn mark(self) -> &'static str {
+        match self {
+            Self::Now | Self::Gone => "",
+            Self::Kept => "*",
+            Self::Lost => "!",
+        }
+    }
+}
+
+/// Commits, newest first; `standing` tells what became of a revision. `unfold` shows every window.
 #[must_use]
-pub fn history(spec: &PipelineSpec, commits: &[HistoryLine<'_>], unfold: bool) -> String {
+pub fn history(
+    spec: &PipelineSpec,
+    commits: &[HistoryLine<'_>],
+    standing: &dyn Fn(&CommittedWindow) -> Standing,
+    unfold: bool,
+) -> String {
     if commits.is_empty() {
         return format!("{} has no commits yet\n", spec.name);
     }
@@ -37,7 +68,9 @@ pub fn history(spec: &PipelineSpec, commits: &[HistoryLine<'_>], unfold: bool) -
     for commit in commits {
         let head = [commit.seq.to_string(), minute(commit.at)];
         let rows = match commit.what {
-            HistoryEvent::Commit(windows, failed) => committed(spec, windows, failed, unfold),
+            HistoryEvent::Commit(windows, failed) => {
+                committed(spec, windows, failed, standing, unfold)
+            }
             HistoryEvent::Skip(range, why) => {
                 let skipped = format!("{} skipped", whole(spec, range));
                 vec![vec![skipped, String::new(), String::new(), why.to_owned()]]
@@ -47,7 +80,26 @@ pub fn history(spec: &PipelineSpec, commits: &[HistoryLine<'_>], unfold: bool) -
             table.add_row(head.iter().cloned().chain(row));
         }
     }
-    lines(&table)
+    format!("{}{}", lines(&table), legend(commits, standing))
+}
+
+/// What the marks behind revisions mean, if there are any.
+fn legend(commits: &[HistoryLine<'_>], standing: &dyn Fn(&CommittedWindow) -> Standing) -> String {
+    let windows = commits.iter().flat_map(|commit| match commit.what {
+        HistoryEvent::Commit(windows, _) => windows,
+        HistoryEvent::Skip(..) => &[],
+    });
+    let found: Vec<Standing> = windows.map(standing).collect();
+    let mut text = String::new();
+    for (what, means) in [
+        (Standing::Kept, "replaced, and kept: `rollback` can go back to it"),
+        (Standing::Lost, "replaced, and lost: it was not what was published any more"),
+    ] {
+        if found.contains(&what) {
+            let _ = writeln!(text, "{} {means}", what.mark());
+        }
+    }
+    text
 }
 
 /// The cells behind the first two, for each row of a commit.
@@ -55,12 +107,16 @@ fn committed(
     spec: &PipelineSpec,
     windows: &[CommittedWindow],
     failed: usize,
+    standing: &dyn Fn(&CommittedWindow) -> Standing,
     unfold: bool,
 ) -> Vec<Vec<String>> {
     let groups: Vec<&[CommittedWindow]> = if unfold {
         windows.chunks(1).collect()
     } else {
-        windows.chunk_by(|a, b| a.reason == b.reason && a.rev == b.rev).collect()
+        let key = |window: &CommittedWindow| {
+            (window.reason, window.rev, window.restores, standing(window))
+        };
+        windows.chunk_by(|a, b| key(a) == key(b)).collect()
     };
     let mut rows = Vec::new();
     for group in groups {
@@ -69,8 +125,8 @@ fn committed(
         rows.push(vec![
             labels(spec, (first.start, first.end), (last.start, last.end)),
             group.len().to_string(),
-            first.rev.to_string(),
-            first.reason.as_str().to_owned(),
+            format!("{}{}", first.rev, standing(first).mark()),
+            why(first),
             count(|window| window.rows.input),
             count(|window| window.rows.out),
             count(|window| window.rows.late),
@@ -80,6 +136,14 @@ fn committed(
         rows.push(vec!["failed".to_owned(), failed.to_string()]);
     }
     rows
+}
+
+/// Why a window was published, and what it restored.
+pub(super) fn why(window: &CommittedWindow) -> String {
+    match window.restores {
+        Some(rev) if !window.unchanged => format!("back to {rev}"),
+        _ => window.reason.as_str().to_owned(),
+    }
 }
 
 /// The first and the last window of `range`.

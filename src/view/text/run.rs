@@ -19,10 +19,10 @@ pub fn committed(spec: &PipelineSpec, window: &CommittedWindow) -> String {
         late => format!("    {} late", grouped(late)),
     };
     let (input, out) = (grouped(window.rows.input), grouped(window.rows.out));
-    let (sign, same) = if window.unchanged {
-        ('=', ", as published")
-    } else {
-        (sign(window.reason, window.rev.0), "")
+    let (sign, same) = match window.restores {
+        _ if window.unchanged => ('=', ", as published".to_owned()),
+        Some(rev) => ('<', format!(", as in revision {rev}")),
+        None => (sign(window.reason, window.rev.0), String::new()),
     };
     format!("{sign} {label}    {input} → {out} rows{same}{late}")
 }
@@ -115,7 +115,12 @@ fn untouched(spec: &PipelineSpec, report: &PipelineReport) -> String {
 
 fn done(spec: &PipelineSpec, report: &PipelineReport, mark: char) -> String {
     let rows = report.rows;
-    let mut parts = vec![counted(report.windows_done, "window")];
+    let restored = counted(report.windows_restored, "window");
+    let mut parts = match (report.windows_done, report.windows_restored) {
+        (done, 0) => vec![counted(done, "window")],
+        (0, _) => vec![format!("{restored} restored")],
+        (done, _) => vec![counted(done, "window"), format!("{restored} restored")],
+    };
     for (count, what) in [
         (number(report.failures.len()), "failed"),
         (report.windows_skipped, "skipped"),

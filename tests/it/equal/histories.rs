@@ -152,6 +152,7 @@ fn check(seed: u64) {
             start: EventTime::from_micros(from),
             end: EventTime::from_micros(to),
             only_outdated: false,
+            to: None,
             why: None,
             inbox: None,
         });

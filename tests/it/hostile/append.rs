@@ -113,7 +113,7 @@ async fn begin(store: Arc<dyn Store>) -> (StateLog, Publisher) {
             created = log.open_or_create(&who(), run, &clock).await;
         }
     }
-    let state = created.unwrap();
+    let state = created.unwrap().state;
     let publisher = Publisher::new(log.clone(), store, clock, Identity { who: who(), run }, state);
     (log, publisher)
 }

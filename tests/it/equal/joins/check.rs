@@ -126,6 +126,7 @@ pub(super) fn reprocess((from, to): Window) -> Request {
         start: EventTime::from_micros(from),
         end: EventTime::from_micros(to),
         only_outdated: false,
+        to: None,
         why: None,
         inbox: None,
     }
