@@ -3,6 +3,7 @@
 
 use toml::Spanned;
 
+use crate::error::Code;
 use crate::spec::{EngineSpec, Location, PipelineSpec, ProjectSpec, normal};
 
 use super::ConfigInput;
@@ -123,6 +124,17 @@ fn pipelines(
     }
     named.sort_by_key(|(name, _)| name.span().start);
     let in_file: Vec<_> = named.iter().map(|(name, _)| name.get_ref().as_str()).collect();
+    for (at, (name, _)) in named.iter().enumerate() {
+        let is_twin = |earlier: &&&str| earlier.eq_ignore_ascii_case(name.get_ref());
+        if let Some(twin) = in_file.iter().take(at).find(is_twin) {
+            let mistake = Mistake::new(
+                Code::Conflict,
+                format!("it differs from `{twin}` only by case"),
+                "on some disks their state would be one",
+            );
+            report.wrong_at("its name", name.span(), mistake);
+        }
+    }
     let specs: Vec<_> = named
         .into_iter()
         .map(|(name, raw)| {

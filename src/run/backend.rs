@@ -24,17 +24,19 @@ pub(super) enum Backend {
 
 impl Backend {
     /// The store of everything `name` below it, called `label` in messages if it is a folder, for
-    /// files that are staged in `staging`.
+    /// files that are staged in `staging`. What `is_private` nobody but its owner may look into.
     pub(super) fn store(
         &self,
         name: &str,
         label: String,
         staging: PathBuf,
+        is_private: bool,
         clock: Clock,
     ) -> Arc<dyn Store> {
         match self {
             Self::Folder(folder) => {
-                Arc::new(LocalStore::new(folder.join(name), staging, label, clock))
+                let store = LocalStore::new(folder.join(name), staging, label, clock);
+                Arc::new(if is_private { store.private() } else { store })
             }
             Self::Prefix(store) => Arc::new(store.below(name)),
         }

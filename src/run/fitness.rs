@@ -8,7 +8,7 @@ use super::project::Project;
 use crate::error::{Code, Error, Result};
 use crate::id::PipelineName;
 use crate::spec::{Closes, PipelineSpec};
-use crate::store::{PROBE_ROUNDS, Probed, Store, layout, make_folders, probe};
+use crate::store::{PROBE_ROUNDS, Probed, Store, fitness, layout, make_folders, probe};
 use crate::time::{ProcessingTime, Span};
 
 /// What was found, as stored beside the log.
@@ -29,14 +29,15 @@ const CLOCKS_APART_MAX: Span = Span::from_seconds(300);
 const FORMAT: u32 = 1;
 
 impl Project {
-    /// Makes sure that an object store that holds the state of `spec` keeps its promises. One that
-    /// was found fit is not asked again.
+    /// Makes sure that what holds state and outputs of `spec` can keep the promises: a disk by what
+    /// is mounted there, an object store by asking it. One that was found fit is not asked again.
     ///
     /// # Errors
     /// [`Code::StoreUnfit`] if it does not; if it fails.
     pub(super) async fn check_fitness(&self, spec: &PipelineSpec) -> Result<()> {
-        if self.state_folder(&spec.name).is_some() {
-            return Ok(());
+        if let (Some(state), Some(root)) = (self.state_folder(&spec.name), self.root_folder()) {
+            let outputs = spec.outputs.iter().map(|output| root.join(output.path.root()));
+            return outputs.into_iter().try_for_each(|outputs| fitness(&state, &outputs));
         }
         let store = self.log(&spec.name).store().clone();
         let known = store.read(layout::FORMAT).await?;

@@ -1,6 +1,6 @@
 //! A project with its stores at hand.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::backend::{Backend, Backends, Connect};
@@ -93,6 +93,11 @@ impl Project {
         self.backends.state.as_folder().map(|folder| folder.join(name.as_str()))
     }
 
+    /// The folder that holds the data; `None` on an object store.
+    pub(super) fn root_folder(&self) -> Option<&Path> {
+        self.backends.root.as_folder()
+    }
+
     /// The folder where a pipeline stages its files: in its state on local disk, so that they are
     /// put in place by renaming them; else a folder of this run alone among the temporary files.
     #[must_use]
@@ -114,7 +119,8 @@ impl Project {
         label: String,
         of: &PipelineName,
     ) -> Arc<dyn Store> {
-        let store = backend.store(name, label, self.staging(of), self.clock);
+        let is_private = std::ptr::eq(backend, &self.backends.state);
+        let store = backend.store(name, label, self.staging(of), is_private, self.clock);
         match &self.fault {
             Some(fault) => Arc::new(FaultyStore::new(store, fault.clone())),
             None => store,

@@ -166,11 +166,13 @@ impl Location {
     }
 
     /// Whether one is the other or lies inside it. Compared name by name: links are not followed.
+    /// Not all disks tell `A` from `a`.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Folder(one), Self::Folder(other)) => {
-                one.starts_with(other) || other.starts_with(one)
+                let (one, other) = (caseless(one), caseless(other));
+                one.starts_with(&other) || other.starts_with(&one)
             }
             (Self::Prefix(one), Self::Prefix(other)) => {
                 let is_same = one.scheme == other.scheme && one.bucket == other.bucket;
@@ -201,6 +203,10 @@ impl fmt::Display for Location {
             Self::Prefix(prefix) => prefix.fmt(f),
         }
     }
+}
+
+fn caseless(path: &Path) -> PathBuf {
+    PathBuf::from(path.to_string_lossy().to_lowercase())
 }
 
 /// `path` without `.` and `..`, both taken literally.

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use faulty::{Fault, FaultyStore};
-pub use local::{LocalStore, make_folders, sync_file};
+pub use local::{Disk, Fs, LocalStore, SHARED_ALLOWED, fitness, make_folders};
 pub use probe::{PROBE_ROUNDS, Probed, probe};
 pub use remote::{Bounds, Clients, Environment, RemoteStore, RetrySpec, connect};
 

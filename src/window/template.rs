@@ -11,6 +11,11 @@ use chrono::{Datelike, NaiveDateTime, Timelike};
 
 use super::{Window, WindowGrid};
 
+/// The longest name of a folder that every file system takes, in bytes.
+const FOLDER_MAX: usize = 255;
+/// The longest path, in bytes: with the name of a file behind it, it still fits a key of any store.
+const PATH_MAX: usize = 1000;
+
 /// The folder of each window: a relative path with fields in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathTemplate {
@@ -277,6 +282,21 @@ fn check_folders(text: &str, parts: &[Part]) -> Result<(), TemplateError> {
             }
             _ => {}
         }
+        if width(folder) > FOLDER_MAX {
+            return refused(&format!("the name of a folder has at most {FOLDER_MAX} characters"));
+        }
+    }
+    if width(parts) > PATH_MAX {
+        return refused(&format!("the path of a window has at most {PATH_MAX} characters"));
     }
     Ok(())
+}
+
+/// How long these parts are in every path: only characters of one byte are let in.
+fn width(parts: &[Part]) -> usize {
+    let width = |part: &Part| match part {
+        Part::Literal(_) => 1,
+        Part::Field(_, field) => field.width(),
+    };
+    parts.iter().map(width).sum()
 }

@@ -219,7 +219,11 @@ fn storage_that_may_not_be_written() {
     project.feed("two.parquet", &[(DAY_0 + 5 * HOUR, "z", 1)]);
     for name in files_below(project.path("")) {
         fs::set_permissions(project.path(&name), Permissions::from_mode(0o644)).unwrap();
+        // State is for its owner only: here anybody may look.
+        let folder = project.path(&name).parent().unwrap().to_owned();
+        fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
     }
+    fs::set_permissions(project.path("_highwater/tiny"), Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(project.path(""), Permissions::from_mode(0o755)).unwrap();
     let as_nobody = |format: &str| {
         let binary = project.path("highwater");

@@ -1,5 +1,9 @@
 //! What the protocol needs of a folder as a store, and what a full disk does to a run.
 
+mod links;
+mod modes;
+mod names;
+
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::symlink;
@@ -7,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use highwater::clock::Clock;
-use highwater::error::{Code, Result};
+use highwater::error::{Code, Error, Result};
 use highwater::store::{LocalStore, ObjectMeta, Store, Written};
 use tempfile::TempDir;
 
@@ -57,6 +61,10 @@ impl Disk {
     fn text(&self, key: &str) -> String {
         let bytes = block_on(self.store.read(key)).unwrap().unwrap();
         String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    fn overwrite(&self, key: &str, text: &'static str) -> Result<()> {
+        block_on(self.store.overwrite(key, Bytes::from(text)))
     }
 
     fn list(&self) -> Result<Vec<String>> {
@@ -184,6 +192,29 @@ fn a_list_is_in_order_of_keys_and_leaves_out_what_is_hidden() {
     let mut sorted = keys;
     sorted.sort_unstable();
     assert_eq!(disk.list().unwrap(), sorted);
+}
+
+/// The error of a write that was certainly not done.
+fn refused(written: Written) -> Error {
+    match written {
+        Written::Refused(why) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn names_that_are_too_long_are_refused_and_leave_nothing() {
+    let disk = Disk::new();
+    let (part, whole) = ("x".repeat(256), ["x".repeat(200).as_str(); 25].join("/"));
+    let longest = "x".repeat(255);
+    assert!(matches!(disk.create(&format!("a/{longest}"), "x"), Written::Stored));
+    for long in [format!("a/{part}"), format!("{part}/a"), whole] {
+        assert_eq!(refused(disk.create(&long, "x")).code(), Code::StoreUnfit);
+        assert_eq!(refused(disk.publish(&long, "x", None)).code(), Code::StoreUnfit);
+        assert_eq!(code_of(disk.overwrite(&long, "x")), Code::StoreUnfit);
+    }
+    assert_eq!(files_below(disk.root()), [format!("a/{longest}")]);
+    assert_eq!(files_below(disk.folder.path().join("staging")), [""; 0]);
 }
 
 /// What a listing says if `link` in the root leads to `target`.

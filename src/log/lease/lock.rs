@@ -55,6 +55,9 @@ impl Lock {
 
 fn open(folder: &Path, path: &Path) -> std::io::Result<File> {
     make_folders(folder)?;
+    if path.is_symlink() {
+        return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, "it is a link"));
+    }
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }

@@ -73,6 +73,18 @@ fn a_template_that_cannot_be_says_why_and_where() {
     }
 }
 
+#[test]
+fn a_template_is_as_long_as_every_store_takes_and_no_longer() {
+    let (fits, folder) = ("x".repeat(245), "y".repeat(249));
+    // The text is longer than the folder: a date has ten characters.
+    assert!(PathTemplate::parse(&format!("out/{fits}{{start_utc:%Y-%m-%d}}")).is_ok());
+    let long = format!("out/x{fits}{{start_utc:%Y-%m-%d}}");
+    assert!(PathTemplate::parse(&long).unwrap_err().message.contains("at most 255"));
+    let path = [folder.as_str(); 4].join("/");
+    assert!(PathTemplate::parse(&path[..999]).is_ok());
+    assert!(PathTemplate::parse(&format!("{path}/z")).unwrap_err().message.contains("1000"));
+}
+
 /// The verdict in one word; a pair of windows that is named must exist and share its path.
 fn verdict(text: &str, grid: &WindowGrid) -> &'static str {
     let template = template(text);
