@@ -152,6 +152,8 @@ pub enum Code {
     NotTheOwner = 5012,
     /// The pipeline's shape differs from the one its state was made with.
     ShapeChanged = 5013,
+    /// The pipeline is being retired, and that is not done.
+    Retiring = 5014,
     /// A source path that does not exist, or lists nothing where it had files.
     SourceMissing = 6002,
     /// The store refused access.
@@ -209,6 +211,7 @@ impl Code {
         Self::StateTooNew,
         Self::NotTheOwner,
         Self::ShapeChanged,
+        Self::Retiring,
         Self::SourceMissing,
         Self::PermissionDenied,
         Self::StorageFull,
@@ -248,6 +251,7 @@ impl Code {
             | Self::NoEventTime
             | Self::BadEventTimeType
             | Self::ShapeChanged
+            | Self::Retiring
             | Self::NotTheOwner => ErrorKind::Config,
             Self::SqlFailed
             | Self::CorruptInput

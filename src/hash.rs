@@ -59,6 +59,16 @@ impl ContentHash {
     }
 }
 
+impl ContentHash {
+    /// Whether both say something of files that are made in the same way: only then does a
+    /// difference mean other rows.
+    #[must_use]
+    pub fn is_comparable(&self, other: &Self) -> bool {
+        let form = |hash: &Self| hash.0.rsplit_once('-').map(|(form, _)| form.to_owned());
+        form(self).is_some() && form(self) == form(other)
+    }
+}
+
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -27,6 +27,11 @@ pub enum Invariant {
     Bf1,
     /// Two windows never share an object, and windows tile the time line.
     Wi1,
+    /// Nothing of a state prefix is deleted unless the log proves it dead, twice: marked by one
+    /// process, swept by a later one.
+    Gc1,
+    /// A pipeline that is being retired publishes nothing: no reader sees two generations.
+    Rt1,
 }
 
 impl Invariant {
@@ -44,6 +49,8 @@ impl Invariant {
             Self::Cm4 => "CM-4",
             Self::Bf1 => "BF-1",
             Self::Wi1 => "WI-1",
+            Self::Gc1 => "GC-1",
+            Self::Rt1 => "RT-1",
         }
     }
 }

@@ -23,8 +23,8 @@
 //!
 //! * **Words**, in which everything is said: [`error`], [`invariant`], [`time`], [`hash`], [`id`].
 //! * **Domain**, pure: [`window`], [`ledger`], [`spec`], [`config`], [`state`], [`plan`],
-//!   [`commit`], [`report`], [`view`]. Every decision is made here. It builds without the feature
-//!   `engine`, and knows no clock, store or randomness.
+//!   [`garbage`], [`commit`], [`report`], [`view`]. Every decision is made here. It builds without
+//!   the feature `engine`, and knows no clock, store or randomness.
 //! * **Edges**: `clock`, `crashpoint`, `process`, `store`, `log`, `source`, `publish`, `execute`.
 //!   All IO is here, and no decision.
 //! * **Driver**: `run` puts them in order.
@@ -66,6 +66,7 @@ pub mod crashpoint;
 pub mod error;
 #[cfg(feature = "engine")]
 pub mod execute;
+pub mod garbage;
 pub mod hash;
 pub mod id;
 pub mod invariant;

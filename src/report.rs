@@ -1,8 +1,12 @@
 //! What a command did, as data; and who is told while it does it.
 
 mod manifest;
+mod upkeep;
+mod verified;
 
 pub use manifest::{Manifest, ManifestFile};
+pub use upkeep::{Orphan, Retired, Standing, Vacuumed};
+pub use verified::{Problem, ProblemKind, Recomputed, Verified};
 
 use crate::error::{Code, Error, ErrorKind};
 use crate::id::{Epoch, PipelineName, RequestId, Seq};
@@ -147,78 +151,6 @@ pub struct NoObserver;
 
 impl Observer for NoObserver {
     fn on(&self, _event: RunEvent<'_>) {}
-}
-
-/// What was looked at, and what is wrong.
-#[derive(Clone, Debug, Default)]
-pub struct Verified {
-    /// Computed windows.
-    pub windows: u64,
-    /// Published objects.
-    pub objects: u64,
-    /// Log entries.
-    pub entries: u64,
-    /// What is wrong, in the order of windows.
-    pub problems: Vec<Problem>,
-}
-
-impl Verified {
-    /// What was found in two pipelines.
-    #[must_use]
-    pub fn plus(mut self, other: Self) -> Self {
-        self.windows = self.windows.saturating_add(other.windows);
-        self.objects = self.objects.saturating_add(other.objects);
-        self.entries = self.entries.saturating_add(other.entries);
-        self.problems.extend(other.problems);
-        self
-    }
-}
-
-/// One thing that is not as the log says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The pipeline.
-    pub pipeline: PipelineName,
-    /// The window's start and end; `None` if it belongs to no window.
-    pub window: Option<(EventTime, EventTime)>,
-    /// What kind of difference.
-    pub kind: ProblemKind,
-    /// The object.
-    pub path: String,
-    /// The difference in words.
-    pub message: String,
-}
-
-/// How an object differs from the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ProblemKind {
-    /// It is not there.
-    Missing,
-    /// It has another size.
-    Size,
-    /// It has other bytes.
-    Sha256,
-    /// It is not readable, or has another number of rows.
-    Rows,
-    /// It was begun and not committed: run again.
-    InDoubt,
-    /// The log knows nothing of it.
-    Unknown,
-}
-
-impl ProblemKind {
-    /// The word for it in JSON and on the screen.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Size => "size",
-            Self::Sha256 => "sha256",
-            Self::Rows => "rows",
-            Self::InDoubt => "in_doubt",
-            Self::Unknown => "unknown",
-        }
-    }
 }
 
 /// Who holds the lease of a pipeline.

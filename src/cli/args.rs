@@ -124,14 +124,18 @@ pub(super) enum Command {
     Rollback(RollbackArgs),
     /// The committed files, one path a line; as of an older entry of the log, where they are now
     Manifest(ManifestArgs),
-    /// Compare every output and the log with what was committed
-    Verify(Pipelines),
+    /// Compare every output and the log with what was committed; exits 1 if anything differs
+    Verify(VerifyArgs),
     /// Commit windows without computing them, so that nothing blocks for ever
     Skip(SkipArgs),
     /// Requests that are not done yet
     Requests(RequestsArgs),
     /// Who is writing a pipeline now, and how far it is; takes the lease away from who hangs
     Lease(LeaseArgs),
+    /// Remove what a pipeline, or one output, has published, so that it can begin anew
+    Retire(RetireArgs),
+    /// Delete what nothing needs from the state: marked first, deleted by a later vacuum
+    Vacuum(VacuumArgs),
 }
 
 /// Which pipelines.
@@ -205,14 +209,17 @@ pub(super) struct ReprocessArgs {
     /// The pipeline
     pub(super) pipeline: String,
     /// First window start, INCLUSIVE: RFC 3339, or a date or date-hour in the pipeline's zone
-    #[arg(long, value_name = "TIME", required_unless_present = "outdated")]
+    #[arg(long, value_name = "TIME", required_unless_present_any = ["outdated", "damaged"])]
     pub(super) from: Option<String>,
     /// End, EXCLUSIVE: windows that start before it
-    #[arg(long, value_name = "TIME", required_unless_present = "outdated")]
+    #[arg(long, value_name = "TIME", required_unless_present_any = ["outdated", "damaged"])]
     pub(super) to: Option<String>,
     /// Only windows that were computed with another query, or other reference tables, than today's
     #[arg(long)]
     pub(super) outdated: bool,
+    /// Only windows whose outputs `verify` finds missing or broken
+    #[arg(long, conflicts_with = "outdated")]
+    pub(super) damaged: bool,
     /// Why, for the log
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: Option<String>,
@@ -314,6 +321,68 @@ pub(super) struct ExplainArgs {
 pub(super) struct LatenessArgs {
     /// The pipeline
     pub(super) pipeline: String,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    #[command(flatten)]
+    pub(super) which: Pipelines,
+    /// Only windows that start at or after this; a date is read in the pipeline's zone
+    #[arg(long, value_name = "TIME")]
+    pub(super) from: Option<String>,
+    /// Only windows that start before this
+    #[arg(long, value_name = "TIME")]
+    pub(super) to: Option<String>,
+    #[command(flatten)]
+    pub(super) level: Level,
+}
+
+/// How closely `verify` looks.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+pub(super) struct Level {
+    /// Presence and size of the newest 100 windows, and of those in doubt, failed or stale
+    #[arg(long)]
+    pub(super) quick: bool,
+    /// The log from its first entry, its list, its ledger; no outputs
+    #[arg(long)]
+    pub(super) log: bool,
+    /// The same, presence and size of every output, and what else lies among them
+    #[arg(long)]
+    pub(super) sizes: bool,
+    /// The same, and every byte, page and row of every output (the default)
+    #[arg(long)]
+    pub(super) full: bool,
+    /// The same, and every window computed once more from its inputs
+    #[arg(long)]
+    pub(super) recompute: bool,
+}
+
+/// Arguments of `retire`.
+#[derive(Debug, Args)]
+pub(super) struct RetireArgs {
+    /// The pipeline, in the configuration or not, or one output of it: `orders.hourly`
+    #[arg(value_name = "PIPELINE[.OUTPUT]")]
+    pub(super) target: String,
+    /// Why, for the log
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+    #[command(flatten)]
+    pub(super) writing: Writing,
+}
+
+/// Arguments of `vacuum`.
+#[derive(Debug, Args)]
+pub(super) struct VacuumArgs {
+    #[command(flatten)]
+    pub(super) which: Pipelines,
+    /// How long what is marked stays for readers who still look at an older state
+    #[arg(long, value_name = "DURATION", default_value = "24h")]
+    pub(super) retention: String,
+    #[command(flatten)]
+    pub(super) writing: Writing,
 }
 
 /// Arguments of `skip`.

@@ -5,6 +5,7 @@
 
 mod args;
 mod check;
+mod damaged;
 mod diagnostic;
 mod explain;
 mod history;
@@ -16,9 +17,11 @@ mod output;
 mod plan;
 mod progress;
 mod requests;
+mod retire;
 mod rollback;
 mod run;
 mod status;
+mod vacuum;
 mod verify;
 
 use std::process::ExitCode;
@@ -86,9 +89,11 @@ fn start(cli: &Cli, output: &Output) -> Result<u8, Failed> {
             Command::Lateness(args) => lateness::lateness(&project, args, output).await,
             Command::Lease(args) => lease::lease(&project, args, output).await,
             Command::Manifest(args) => manifest::manifest(&project, args, output).await,
-            Command::Verify(which) => verify::verify(&project, which, output).await,
+            Command::Verify(args) => verify::verify(&project, args, output).await,
             Command::Skip(args) => run::skip(&project, args, output).await,
             Command::Requests(args) => requests::requests(&project, args, output).await,
+            Command::Retire(args) => retire::retire(&project, args, output).await,
+            Command::Vacuum(args) => vacuum::vacuum(&project, args, output).await,
         }
     })
 }

@@ -24,8 +24,7 @@ pub(super) async fn rollback(
         (None, None) => None,
     };
     let why = args.reason.clone();
-    let (verb, only_outdated, inbox) = (Verb::Rollback, false, None);
-    let request = Request { verb, start, end, only_outdated, to, why, inbox };
+    let request = Request { to, why, ..Request::new(Verb::Rollback, start, end) };
     if args.writing.dry_run || !args.writing.yes {
         if !args.writing.dry_run && !output.may_ask {
             return Err(vec![

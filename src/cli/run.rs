@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use super::args::{BackfillArgs, ReprocessArgs, RunArgs, SkipArgs};
 use super::output::Output;
 use super::progress::Progress;
-use super::{Failed, load, of_pipeline, plan};
+use super::{Failed, damaged, load, of_pipeline, plan};
 use crate::error::{Code, Error, ErrorKind};
 use crate::report::PipelineReport;
 use crate::run::{Asked, Project, run_pipeline, skippable};
@@ -33,15 +33,7 @@ pub(super) async fn backfill(
     let spec = load::one(project, &args.pipeline)?;
     let TimeRange { start, end } = range(spec, Some(&args.range.from), Some(&args.range.to))?;
     let why = args.reason.clone();
-    let request = Request {
-        verb: Verb::Backfill,
-        start,
-        end,
-        only_outdated: false,
-        to: None,
-        why,
-        inbox: None,
-    };
+    let request = Request { why, ..Request::new(Verb::Backfill, start, end) };
     if args.writing.dry_run {
         return Ok(plan::show(project, &[spec], Some(&request), output).await.1);
     }
@@ -54,11 +46,17 @@ pub(super) async fn reprocess(
     output: &Output,
 ) -> Result<u8, Failed> {
     let spec = load::one(project, &args.pipeline)?;
-    // Only `--outdated` may go without a range.
+    // Only `--outdated` and `--damaged` may go without a range.
     let TimeRange { start, end } = range(spec, args.from.as_ref(), args.to.as_ref())?;
     let (only_outdated, why) = (args.outdated, args.reason.clone());
-    let request =
-        Request { verb: Verb::Reprocess, start, end, only_outdated, to: None, why, inbox: None };
+    let request = Request::new(Verb::Reprocess, start, end);
+    let mut request = Request { only_outdated, why, ..request };
+    if args.damaged {
+        request = match damaged::find(project, spec, request, output).await? {
+            Some(request) => request,
+            None => return Ok(carry_out(project, &[], &Asked::Run, output).await.0),
+        };
+    }
     if args.writing.dry_run {
         return Ok(plan::show(project, &[spec], Some(&request), output).await.1);
     }

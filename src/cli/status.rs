@@ -23,14 +23,23 @@ pub(super) async fn status(
             Err(why) => errors.push(of_pipeline(spec, why)),
         }
     }
+    let orphans = match project.orphans().await {
+        Ok(orphans) => orphans,
+        Err(why) => {
+            errors.push(why);
+            Vec::new()
+        }
+    };
     output.show(&errors);
     let document = StatusDoc {
         schema: SCHEMA,
         project: project.spec.name.clone(),
         pipelines: rows.iter().map(|(spec, view)| json::status(&spec.name, view)).collect(),
+        orphans: orphans.iter().map(json::orphan).collect(),
         errors: errors.iter().map(json::error).collect(),
     };
-    output.result(&text::status(&rows, output.verbose, project.clock.now()), &document);
+    let people = text::status(&rows, output.verbose, project.clock.now());
+    output.result(&(people + &text::orphans(&orphans)), &document);
     let kind = ErrorKind::worst(errors.iter().map(Error::kind));
     let is_bad = |view: &StatusView| {
         use PipelineState::{Failed, Held, Overdue};

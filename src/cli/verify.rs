@@ -1,22 +1,25 @@
 //! `highwater verify`
 
-use super::args::Pipelines;
+use super::args::{Level, VerifyArgs};
 use super::output::Output;
+use super::run::range;
 use super::{Failed, load, of_pipeline};
 use crate::error::{Error, ErrorKind};
 use crate::report::Verified;
-use crate::run::{Project, verify_pipeline};
+use crate::run::{Depth, Extent, Project, verify_pipeline};
 use crate::view::{json, text};
 
 pub(super) async fn verify(
     project: &Project,
-    which: &Pipelines,
+    args: &VerifyArgs,
     output: &Output,
 ) -> Result<u8, Failed> {
     let mut errors: Vec<Error> = Vec::new();
     let mut found: Vec<Verified> = Vec::new();
-    for spec in load::pick(project, which)? {
-        match verify_pipeline(project, spec).await {
+    let depth = depth(&args.level);
+    for spec in load::pick(project, &args.which)? {
+        let range = range(spec, args.from.as_ref(), args.to.as_ref())?;
+        match verify_pipeline(project, spec, &Extent { depth, range }).await {
             Ok(verified) => found.push(verified),
             Err(why) => errors.push(of_pipeline(spec, why)),
         }
@@ -28,4 +31,15 @@ pub(super) async fn verify(
     output.result(&text::verify(&all, errors.is_empty()), &document);
     let kind = ErrorKind::worst(errors.iter().map(Error::kind));
     Ok(kind.map_or(u8::from(has_problems), ErrorKind::exit_code))
+}
+
+fn depth(level: &Level) -> Depth {
+    let Level { quick, log, sizes, recompute, .. } = *level;
+    match (quick, log, sizes, recompute) {
+        (true, ..) => Depth::Quick,
+        (_, true, ..) => Depth::Log,
+        (_, _, true, _) => Depth::Sizes,
+        (.., true) => Depth::Recompute,
+        _ => Depth::Full,
+    }
 }

@@ -5,6 +5,7 @@
 //! the only folder that names `DataFusion`.
 
 mod content;
+mod decode;
 mod message;
 mod output;
 mod query;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
 
+pub use decode::decode;
 pub use query::{Prepared, prepare};
 pub use restore::{Origin, stage_again};
 pub use session::Engine;

@@ -24,6 +24,7 @@ use super::restore::ATTEMPT_KEY;
 use crate::commit::{ObjectDigest, StagedOutput};
 use crate::error::{Code, Error, Result};
 use crate::hash::Sha256Stream;
+use crate::source::ATTEMPT;
 use crate::spec::{Compression, OutputSpec};
 use crate::state::BatchOutput;
 use crate::store::layout;
@@ -45,7 +46,7 @@ pub(super) async fn stage(
     let mut writer = ArrowWriter::try_new(hashed, stream.schema(), Some(properties))
         .map_err(|why| failed(&why))?;
     for (key, value) in [
-        (ATTEMPT_KEY, begun.att.to_string()),
+        (ATTEMPT, begun.att.to_string()),
         ("highwater.pipeline", task.spec.name.to_string()),
         ("highwater.output", output.name.clone()),
         ("highwater.window_start", task.begun.start.to_string()),

@@ -47,7 +47,10 @@ impl<'a> Entries<'a> {
             self.log.check_end(seq, later).await?;
             return Ok(None);
         };
-        let (entry, hash) = codec::decode(&bytes).map_err(|why| self.log.undecodable(seq, &why))?;
+        let (entry, hash) = match codec::decode(&bytes) {
+            Ok(decoded) => decoded,
+            Err(why) => self.log.read_again(seq, &why).await?,
+        };
         if entry.n != seq {
             return Err(self.log.damaged(seq, &format!("it says that it is entry {}", entry.n)));
         }

@@ -82,8 +82,12 @@ async fn read_segment(
     segment: &SegmentRef,
 ) -> Result<Vec<(Generation, FileRecord)>> {
     let name = store.name_of(&segment.key);
-    let bytes = store.read(&segment.key).await?;
     let expected = segment.sha256;
+    let mut bytes = store.read(&segment.key).await?;
+    if bytes.as_ref().map(|bytes| Sha256::of(bytes)) != Some(expected) {
+        // A bit may have flipped on the way: what is damaged is so when it is read again.
+        bytes = store.read(&segment.key).await?;
+    }
     let decoded = tokio::task::spawn_blocking(move || decode(&name, bytes, expected));
     decoded.await.unwrap_or_else(|panic| {
         Err(Error::new(Code::Bug, format!("a segment of the ledger cannot be decoded: {panic}")))

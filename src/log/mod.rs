@@ -4,6 +4,7 @@
 //! It never lists: entries are contiguous, so the first free place is the end (reliability §1.7).
 //! Appending is the business of `commit` and `publish`; nothing here rewrites or deletes.
 
+mod audit;
 mod checkpoint;
 mod entries;
 mod inbox;
@@ -158,7 +159,7 @@ impl StateLog {
         match later.filter(|later| *later > end) {
             // It may have been written, and more behind it, since it was looked for.
             Some(later) if self.store.read(&layout::entry(end)).await?.is_none() => {
-                Err(self.damaged(end, &format!("it is missing, and entry {later} is there")))
+                Err(self.missing(end, later))
             }
             _ => Ok(()),
         }

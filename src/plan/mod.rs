@@ -8,6 +8,7 @@
 //! (`input_changed`), `requested`.
 
 mod admission;
+mod again;
 mod batches;
 mod rollback;
 mod sight;
@@ -18,6 +19,7 @@ mod watermark;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use admission::{admission, admissions, judge_lateness, segments_to_merge};
+pub use again::computed_again;
 pub use batches::{BatchPlan, batches};
 pub use rollback::{PastRevision, Restore, Rollback, rollback};
 pub use sight::{Sight, WindowInput};
@@ -319,6 +321,9 @@ impl Planner<'_> {
 
     /// Whether the due window at `start` is still owed to the request.
     fn is_owed(&self, id: RequestId, request: &Request, start: EventTime) -> bool {
+        if !request.asks_for(start) {
+            return false;
+        }
         let computed = self.facts.state.computed_at(start, &self.facts.spec.grid);
         match request.verb {
             Verb::Backfill => computed.is_none(),
@@ -346,11 +351,13 @@ impl Planner<'_> {
             return;
         }
         for computed in state.computed_in(request.start, request.end, grid) {
-            if self.is_unmet(id, request, computed) {
+            let start = computed.window.start();
+            if request.asks_for(start) && self.is_unmet(id, request, computed) {
                 self.add(computed.window.start(), computed.window.end(), Reason::Requested);
             }
         }
-        if request.only_outdated {
+        // What was named window by window was named for its object.
+        if request.only_outdated || !request.within.is_empty() {
             return;
         }
         for (from, to) in state.skipped.ranges() {

@@ -146,7 +146,7 @@ fn a_backfill_from_within_a_window_starts_with_the_next_one() {
     let mut story = Story::tell("begin 8\nfile a 3 4 9");
     let (start, end) = (EventTime::from_micros(hour(3).micros() + 1), hour(5));
     let (verb, only_outdated, why) = (Verb::Backfill, false, None);
-    let ask = Request { verb, start, end, only_outdated, to: None, why, inbox: None };
+    let ask = Request { only_outdated, why, ..Request::new(verb, start, end) };
     story.log.add(crate::state::Body::Request(ask));
     let plan = story.plan();
     assert_eq!(render(&plan), "compute 4 requested, rows 1\nempty 8..9\nopen 9\n",);

@@ -89,7 +89,7 @@ async fn drive(
         since: project.clock.now(),
     };
     project.check_fitness(spec).await?;
-    let lease = match project.lease(spec, &opened.log, &info).await {
+    let lease = match project.lease(&spec.name, &opened.log, &info).await {
         Ok(lease) => lease,
         Err(why) if why.code() == Code::LeaseHeld => {
             return leave(project, &opened.log, asked, why, report).await;

@@ -83,10 +83,8 @@ impl Project {
         if !by_clock || self.state_folder(&spec.name).is_some() {
             return Ok(None);
         }
-        let store = self.log(&spec.name).store().clone();
-        store.overwrite(layout::CLOCK, Bytes::new()).await?;
-        let Some(meta) = store.head(layout::CLOCK).await? else { return Ok(None) };
-        let (theirs, ours) = (meta.modified_at, self.clock.now());
+        let theirs = store_clock(self.log(&spec.name).store().as_ref()).await?;
+        let ours = self.clock.now();
         if ours.since(theirs) <= CLOCKS_APART_MAX && theirs.since(ours) <= CLOCKS_APART_MAX {
             return Ok(Some(theirs));
         }
@@ -104,4 +102,17 @@ impl Project {
         let endpoint = endpoint.iter().find_map(|name| std::env::var(name).ok());
         format!("{} {} {}", self.spec.state, options.join(" "), endpoint.unwrap_or_default())
     }
+}
+
+/// The time by the clock of `store`: when it takes the write that this is.
+///
+/// # Errors
+/// If the store fails.
+pub(super) async fn store_clock(store: &dyn Store) -> Result<ProcessingTime> {
+    store.overwrite(layout::CLOCK, Bytes::new()).await?;
+    let seen = store.head(layout::CLOCK).await?;
+    seen.map(|seen| seen.modified_at).ok_or_else(|| {
+        let name = store.name_of(layout::CLOCK);
+        Error::new(Code::StoreFailed, format!("{name} was written and cannot be found"))
+    })
 }

@@ -7,13 +7,30 @@ use crate::error::{Code, Error, Result};
 use crate::id::{PipelineName, StoreId};
 use crate::spec::PipelineSpec;
 use crate::state::State;
-use crate::store::{Store, Written, layout};
+use crate::store::{ObjectMeta, Store, Written, layout};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Owner {
     store: StoreId,
     pipeline: PipelineName,
     output: String,
+}
+
+/// The owner of the outputs below `root`, if it is the log whose fold is `state`.
+///
+/// # Errors
+/// If the store fails.
+pub(super) async fn owned(
+    root: &str,
+    state: &State,
+    outputs: &dyn Store,
+) -> Result<Option<ObjectMeta>> {
+    let key = format!("{root}/{}", layout::OWNER);
+    let Some(seen) = outputs.head(&key).await? else { return Ok(None) };
+    let found = outputs.read(&key).await?.unwrap_or_default();
+    let owner = serde_json::from_slice::<Owner>(&found).ok();
+    let is_mine = |owner: Owner| owner.store == state.store && owner.pipeline == state.pipeline;
+    Ok(owner.is_some_and(is_mine).then_some(seen))
 }
 
 /// Makes sure that each output of `spec` belongs to the log that `state` is the fold of. Store and

@@ -170,12 +170,12 @@ impl Project {
     /// [`crate::error::Code::LeaseHeld`] if another process holds it.
     pub(super) async fn lease(
         &self,
-        spec: &PipelineSpec,
+        name: &PipelineName,
         log: &StateLog,
         info: &LeaseInfo,
     ) -> Result<Lease> {
-        match self.state_folder(&spec.name) {
-            Some(folder) => Lease::lock(&folder, &spec.name, info, self.spec.lease).await,
+        match self.state_folder(name) {
+            Some(folder) => Lease::lock(&folder, name, info, self.spec.lease).await,
             None => Lease::wait(log, &info.who, self.spec.lease).await,
         }
     }

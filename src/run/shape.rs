@@ -1,6 +1,8 @@
 //! The shape of a pipeline: what its first run fixes for good.
 
+use super::retire::not_done;
 use crate::error::{Code, Error, Result};
+use crate::id::PipelineName;
 use crate::source::WINDOW_START;
 use crate::spec::{OutputSpec, PipelineSpec, SourceSpec};
 use crate::state::{Shape, ShapeOutput, ShapeSource, State};
@@ -39,6 +41,9 @@ pub(super) fn shape_of(spec: &PipelineSpec) -> Shape {
 /// # Errors
 /// If it has not: what was committed would no longer be what it is called.
 pub(super) fn check(spec: &PipelineSpec, state: &State) -> Result<()> {
+    if state.retiring.is_some() {
+        return Err(not_done(state));
+    }
     let now = shape_of(spec);
     let Some(then) = state.shape.as_ref().filter(|then| **then != now) else { return Ok(()) };
     let text = format!("pipeline {} has another shape than when it first ran", spec.name);
@@ -46,8 +51,25 @@ pub(super) fn check(spec: &PipelineSpec, state: &State) -> Result<()> {
         .note(format!("then: {}", said(then)))
         .note(format!("now:  {}", said(&now)))
         .note("windows, event times, margins, outputs and their paths are fixed by the first run")
-        .hint("give the changed pipeline a new name and new output paths")
-        .hint("to make it anew under its old name is not supported yet by this version"))
+        .hint(retirement(then, &now, &spec.name))
+        .hint("or give the changed pipeline a new name and new output paths"))
+}
+
+/// What to type so that the pipeline can go on as it is `now`.
+fn retirement(then: &Shape, now: &Shape, name: &PipelineName) -> String {
+    let is_kept = |output: &&ShapeOutput| now.outputs.contains(output);
+    let gone: Vec<&ShapeOutput> = then.outputs.iter().filter(|output| !is_kept(output)).collect();
+    let rest = Shape { outputs: now.outputs.clone(), ..then.clone() };
+    let kept = then.outputs.iter().filter(is_kept).cloned();
+    if rest == *now && kept.eq(now.outputs.iter().cloned()) {
+        let commands =
+            gone.iter().map(|output| format!("`highwater retire {name}.{}`", output.name));
+        let commands: Vec<String> = commands.collect();
+        return format!("{} removes what the output has published", commands.join(", "));
+    }
+    format!(
+        "`highwater retire {name}` removes all that it has published; the next run makes it anew"
+    )
 }
 
 fn said(shape: &Shape) -> String {

@@ -18,7 +18,7 @@ use futures::StreamExt;
 
 pub use event_time::{Judge, TimeColumn, Verdict};
 pub use partition::{PartitionColumn, partition_columns};
-pub use reader::{OpenFile, SourceStore, open};
+pub use reader::{ATTEMPT, OpenFile, SourceStore, open};
 pub use reference::{ReferenceTable, read_references, reference_versions};
 pub use upstream::{CommittedObject, Upstream, UpstreamWindow, WINDOW_START};
 

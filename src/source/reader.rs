@@ -16,10 +16,14 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
 use crate::error::{Code, Error, Result};
+use crate::id::AttemptId;
 use crate::store::{ObjectMeta, Store};
 
 /// How much of a file's end is fetched in the hope that the footer is in it.
 const FOOTER_GUESS_BYTES: usize = 64 << 10;
+
+/// What the footers of objects of ours call the attempt that wrote them.
+pub const ATTEMPT: &str = "highwater.attempt";
 
 /// A Parquet file whose footer was read.
 #[derive(Clone, Debug)]
@@ -46,6 +50,15 @@ impl OpenFile {
     #[must_use]
     pub fn name(&self) -> String {
         self.reader.name()
+    }
+
+    /// The attempt that wrote it, if it is an object of ours.
+    #[must_use]
+    pub fn attempt(&self) -> Option<AttemptId> {
+        let metadata = self.metadata.metadata().file_metadata();
+        let mut pairs = metadata.key_value_metadata().into_iter().flatten();
+        let attempt = pairs.find(|pair| pair.key == ATTEMPT)?.value.as_deref()?;
+        attempt.parse().ok().map(AttemptId)
     }
 
     /// The error for something the Parquet library could not do with this file.

@@ -120,7 +120,7 @@ impl CommittedObject {
             return Ok((meta, file));
         }
         match open(store, &meta).await {
-            Ok(file) if !self.is_attempt_of(&file) => Err(Error::new(
+            Ok(file) if file.attempt() != Some(self.att) => Err(Error::new(
                 Code::InputChanged,
                 format!("{} is not what its pipeline committed last", file.name()),
             )
@@ -130,16 +130,6 @@ impl CommittedObject {
             Err(why) if why.code() == Code::InputChanged => Err(why),
             _ => Err(self.damaged(store, "has other bytes than its pipeline committed")),
         }
-    }
-
-    /// Whether the footer of `file` names the attempt.
-    fn is_attempt_of(&self, file: &OpenFile) -> bool {
-        let metadata = file.metadata.metadata().file_metadata();
-        let mut values = metadata.key_value_metadata().into_iter().flatten();
-        let att = self.att.to_string();
-        values.any(|pair| {
-            pair.key == "highwater.attempt" && pair.value.as_deref() == Some(att.as_str())
-        })
     }
 
     fn damaged(&self, store: &SourceStore, what: &str) -> Error {

@@ -4,6 +4,7 @@
 //! is damaged, whoever wrote it.
 
 mod rollback;
+mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -94,6 +95,9 @@ impl State {
             open: BTreeMap::new(),
             requests: BTreeMap::new(),
             taken_in: BTreeSet::new(),
+            retiring: None,
+            retired: Vec::new(),
+            marked: None,
         }
     }
 
@@ -172,6 +176,7 @@ impl State {
     }
 
     fn apply_body(&mut self, entry: &Entry) -> Check {
+        self.check_retiring(&entry.body)?;
         match &entry.body {
             Body::Init => rule(false, Invariant::Cm1, || "a log begins only once".into()),
             Body::Claim { .. } => {
@@ -221,6 +226,9 @@ impl State {
             Body::Rollback(rollback) => self.apply_rollback(entry.n, rollback),
             Body::Abort { batch, blank, .. } => self.apply_abort(*batch, blank),
             Body::Skip(skip) => self.apply_skip(skip),
+            Body::Retire(retire) => self.apply_retire(entry.n, retire),
+            Body::GcMark(mark) => self.apply_gc_mark(entry.n, mark),
+            Body::GcSweep(sweep) => self.apply_gc_sweep(sweep),
         }
     }
 

@@ -35,6 +35,9 @@ pub(super) const KINDS: &[&str] = &[
     "rollback",
     "abort",
     "skip",
+    "retire",
+    "gc_mark",
+    "gc_sweep",
 ];
 
 /// Why bytes are not an entry.

@@ -2,7 +2,7 @@
 //! needed again. None of it changes what the state says.
 
 use super::windows::{BESIDE_SHARE, Stretch};
-use super::{Body, Entry, SegmentRef, State, WindowState};
+use super::{Body, Entry, RetirePhase, SegmentRef, State, WindowState};
 use crate::id::Seq;
 use crate::time::EventTime;
 use crate::window::{Window, WindowGrid};
@@ -103,6 +103,7 @@ impl State {
     pub fn wanted_by(&self, entry: &Entry) -> Vec<SegmentRef> {
         match &entry.body {
             Body::Begin(begin) => self.wanted(begin.windows.iter().map(|window| window.start)),
+            Body::Retire(retire) if retire.phase == RetirePhase::Done => self.wanted_whole(),
             _ => Vec::new(),
         }
     }

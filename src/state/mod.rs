@@ -21,10 +21,11 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use apply::Violation;
 pub use entry::{
     BatchOutput, BatchWindow, Begin, BlankWindow, Body, ClaimReason, Commit, CommittedOutput,
-    CommittedWindow, Entry, FORMAT, Failed, FailedWindow, Inputs, InputsDigest, LateKind,
-    LateWindow, LostOutput, PromisedBy, Query, QueryStep, Reason, ReferenceVersion, References,
-    Request, RollbackTo, SegmentRef, Shape, ShapeOutput, ShapeSource, Skip, SourceWatermark,
-    TimeRange, Verb, WatermarkMove, Watermarks, Who,
+    CommittedWindow, Entry, FORMAT, Failed, FailedWindow, GcMark, GcSweep, Inputs, InputsDigest,
+    LateKind, LateWindow, LostOutput, MarkedObject, PromisedBy, Query, QueryStep, Reason,
+    ReferenceVersion, References, Request, Retire, RetirePhase, RollbackTo, SegmentRef, Shape,
+    ShapeOutput, ShapeSource, Skip, SourceWatermark, TimeRange, Verb, WatermarkMove, Watermarks,
+    Who,
 };
 
 pub use collapse::Computed;
@@ -93,6 +94,32 @@ pub struct State {
     /// The newest requests that were left while another process held the lease: should one be found
     /// again, it is not asked twice. At most [`TAKEN_IN_MAX`].
     pub taken_in: BTreeSet<Uuid>,
+    /// What is being retired; until that is done nothing is published.
+    pub retiring: Option<Retiring>,
+    /// Outputs whose last retirement is done: they are not owned any more.
+    pub retired: Vec<ShapeOutput>,
+    /// Objects of the state prefix that a vacuum marked and none swept yet.
+    pub marked: Option<Marked>,
+}
+
+/// A retirement that is announced and not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retiring {
+    /// The output; `None`: the whole pipeline.
+    pub output: Option<String>,
+    /// The entry that announced it.
+    pub since: Seq,
+}
+
+/// What one vacuum marked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marked {
+    /// The entry that says so.
+    pub seq: Seq,
+    /// When, by the store's clock.
+    pub at: ProcessingTime,
+    /// The objects, in key order.
+    pub objects: Vec<MarkedObject>,
 }
 
 /// How many requests that were left for the holder of a lease are remembered. Their names sort by

@@ -8,6 +8,9 @@ mod golden;
 mod history;
 pub(crate) mod log;
 mod rollback;
+mod upkeep;
+
+use std::path::Path;
 
 use log::{Log, batch_id, claim, commit, failed, hour, hours, late, request, skip, watermark, who};
 
@@ -15,6 +18,12 @@ use super::*;
 use crate::hash::Sha256;
 use crate::id::{AttemptId, Epoch, Generation, PipelineName, RequestId, Revision, Seq, StoreId};
 use crate::invariant::Invariant;
+
+/// The stored entries of a log in `fixtures/log`.
+fn stored_in(folder: &str) -> impl Iterator<Item = Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/log").join(folder);
+    (0..).map_while(move |n| std::fs::read(folder.join(format!("{n:020}.json"))).ok())
+}
 
 /// The invariant that `body` would break after `log`.
 #[track_caller]

@@ -155,6 +155,16 @@ impl Windows {
         self.stretches.remove(&start);
     }
 
+    /// No stretch is one any more: everything was recalled.
+    pub(super) fn spread_all(&mut self) {
+        self.stretches.clear();
+    }
+
+    /// Changes the facts of every window in memory.
+    pub(super) fn edit(&mut self, change: impl FnMut(&mut WindowState)) {
+        self.loaded.values_mut().for_each(change);
+    }
+
     /// The windows from `start` on become `stretch`: their facts are forgotten here.
     pub(super) fn collapse(&mut self, start: EventTime, stretch: Stretch) {
         self.loaded.retain(|at, _| *at < start || *at >= stretch.end);

@@ -19,6 +19,7 @@ pub struct Fault {
     at: u64,
     after_effect: bool,
     for_ever: bool,
+    flips: bool,
 }
 
 impl Fault {
@@ -26,7 +27,14 @@ impl Fault {
     /// later calls if `for_ever`.
     #[must_use]
     pub fn new(at: u64, after_effect: bool, for_ever: bool) -> Arc<Self> {
-        Arc::new(Self { calls: AtomicU64::new(0), at, after_effect, for_ever })
+        Arc::new(Self { calls: AtomicU64::new(0), at, after_effect, for_ever, flips: false })
+    }
+
+    /// The call number `at`, counted from 1, brings other bytes than are stored, if it reads any.
+    #[must_use]
+    pub fn flipping(at: u64) -> Arc<Self> {
+        let calls = AtomicU64::new(0);
+        Arc::new(Self { calls, at, after_effect: false, for_ever: false, flips: true })
     }
 
     /// How many calls there were.
@@ -55,9 +63,23 @@ impl FaultyStore {
         Self { inner, fault }
     }
 
+    /// Reads, and brings something else if that is due.
+    async fn read_or_flip<T>(
+        &self,
+        call: impl Future<Output = Result<T>>,
+        flip: impl FnOnce(T) -> T,
+    ) -> Result<T> {
+        if !self.fault.flips {
+            return self.read_or_fail(call).await;
+        }
+        let is_due = self.fault.is_due();
+        let read = call.await?;
+        Ok(if is_due { flip(read) } else { read })
+    }
+
     /// Runs `call`, or fails in its place.
     async fn read_or_fail<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
-        if !self.fault.is_due() {
+        if !self.fault.is_due() || self.fault.flips {
             return call.await;
         }
         if self.fault.after_effect {
@@ -67,7 +89,7 @@ impl FaultyStore {
     }
 
     async fn write_or_fail(&self, call: impl Future<Output = Written>) -> Written {
-        if !self.fault.is_due() {
+        if !self.fault.is_due() || self.fault.flips {
             return call.await;
         }
         if self.fault.after_effect {
@@ -75,6 +97,16 @@ impl FaultyStore {
         }
         Written::Unclear(injected())
     }
+}
+
+/// The same bytes but for one bit in the middle.
+fn flipped(bytes: &Bytes) -> Bytes {
+    let mut bytes = bytes.to_vec();
+    let middle = bytes.len() / 2;
+    if let Some(byte) = bytes.get_mut(middle) {
+        *byte ^= 1;
+    }
+    Bytes::from(bytes)
 }
 
 fn injected() -> Error {
@@ -100,15 +132,17 @@ impl Store for FaultyStore {
     }
 
     async fn read(&self, key: &str) -> Result<Option<Bytes>> {
-        self.read_or_fail(self.inner.read(key)).await
+        self.read_or_flip(self.inner.read(key), |bytes| bytes.as_ref().map(flipped)).await
     }
 
     async fn read_ranges(&self, seen: &ObjectMeta, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.read_or_fail(self.inner.read_ranges(seen, ranges)).await
+        let flip = |pieces: Vec<Bytes>| pieces.iter().map(flipped).collect();
+        self.read_or_flip(self.inner.read_ranges(seen, ranges), flip).await
     }
 
     async fn sha256(&self, key: &str) -> Result<Option<Sha256>> {
-        self.read_or_fail(self.inner.sha256(key)).await
+        let flip = |hash: Option<Sha256>| hash.map(|hash| Sha256::of(hash.to_string().as_bytes()));
+        self.read_or_flip(self.inner.sha256(key), flip).await
     }
 
     async fn create(&self, key: &str, bytes: Bytes) -> Written {

@@ -11,6 +11,7 @@
 //! <state>/<pipeline>/lease/<20 digits>.json the heartbeat of the holder of an epoch; a hint
 //! <state>/<pipeline>/inbox/<id>.json        what was asked while another process held the lease
 //! <state>/<pipeline>/history/<window start>-<output>-<revision>.<attempt>   what was replaced
+//! <state>/<pipeline>/probe/<id>/…           written to see what a store can do
 //! <state>/<pipeline>/tmp/<20 digits>-…      staged files of one epoch; local disk only
 //! <state>/<pipeline>/tmp/create-…           a file on its way into place; local disk only
 //! <state>/<pipeline>/lock                   held while a process writes; local disk only
@@ -21,6 +22,7 @@
 
 use uuid::Uuid;
 
+use crate::garbage::Role;
 use crate::id::{AttemptId, Epoch, Generation, Revision, Seq};
 use crate::time::EventTime;
 
@@ -42,9 +44,7 @@ pub fn entry(seq: Seq) -> String {
 /// The place of the entry whose key this is; `None` if it is the key of something else.
 #[must_use]
 pub fn entry_of(key: &str) -> Option<Seq> {
-    let digits = key.strip_prefix("log/")?.strip_suffix(".json")?;
-    let is_place = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    is_place.then(|| digits.parse().ok().map(Seq))?
+    number(key.strip_prefix("log/")?.strip_suffix(".json")?).map(Seq)
 }
 
 /// The key of what is known of the store itself.
@@ -118,10 +118,57 @@ const OUTPUT_NAME_MAX: usize = 64;
 /// tells two copies apart.
 #[must_use]
 pub fn history(start: EventTime, output: &str, rev: Revision, att: AttemptId) -> String {
+    format!("{}.{att}", copies(start, output, rev))
+}
+
+/// How the keys of the copies of one revision begin, up to the last dot.
+#[must_use]
+pub fn copies(start: EventTime, output: &str, rev: Revision) -> String {
     let start = start.to_string().replace(':', "");
     let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let output: String = output.chars().take(OUTPUT_NAME_MAX).map(safe).collect();
-    format!("{HISTORY}{start}-{output}-{rev}.{att}")
+    format!("{HISTORY}{start}-{output}-{rev}")
+}
+
+/// The folders of a state prefix in which objects can be of no use any more.
+pub const SWEPT: [&str; 6] = ["ckpt/", "history/", "lease/", "probe/", "seg/", "tmp/"];
+
+/// What the object at `key`, in one of the folders [`SWEPT`], is there for; `None` if the key is
+/// not one of ours. A file on its way into place carries no epoch and has no role.
+#[must_use]
+pub fn role_of(key: &str) -> Option<Role> {
+    let (folder, name) = key.split_once('/')?;
+    match folder {
+        "tmp" => staged_by(name).map(Role::Staged),
+        "seg" => {
+            let (kind, rest) = name.strip_suffix(".seg")?.split_once('-')?;
+            let (digits, att) = rest.split_once('.')?;
+            Uuid::parse_str(att).ok()?;
+            match kind {
+                "inputs" => number(digits).map(|number| Role::Segment(Generation(number))),
+                "windows" => number(digits).map(|number| Role::Windows(Seq(number))),
+                _ => None,
+            }
+        }
+        "history" => Uuid::parse_str(name.rsplit_once('.')?.1).ok().map(|_| Role::Copy),
+        "ckpt" => {
+            let (digits, id) = name.strip_suffix(".ckpt")?.split_once('.')?;
+            Uuid::parse_str(id).ok()?;
+            number(digits).map(|number| Role::Checkpoint(Seq(number)))
+        }
+        "lease" => number(name.strip_suffix(".json")?).map(|number| Role::Heartbeat(Epoch(number))),
+        "probe" => {
+            let (id, _) = name.split_once('/').unwrap_or((name, ""));
+            Uuid::parse_str(id).ok().map(|_| Role::Probe)
+        }
+        _ => None,
+    }
+}
+
+/// A number of 20 digits.
+fn number(digits: &str) -> Option<u64> {
+    let is_number = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().ok())?
 }
 
 /// How the names of staged files of `epoch` begin.
@@ -149,7 +196,7 @@ pub fn is_dead(name: &str, epoch: Epoch) -> bool {
 /// The epoch that a staged file belongs to; `None` if the name is not one of ours.
 fn staged_by(name: &str) -> Option<Epoch> {
     let (digits, _) = name.split_once('-')?;
-    (digits.len() == 20).then(|| digits.parse().ok().map(Epoch))?
+    number(digits).map(Epoch)
 }
 
 #[cfg(test)]
@@ -176,6 +223,44 @@ mod tests {
         assert!(odd.strip_prefix(HISTORY).unwrap().chars().all(safe) && !odd.contains(".."));
         assert!(!key("x.parquet", 1).ends_with(".parquet"));
         assert!(key(&"x".repeat(999), 1).len() < 200);
+    }
+
+    #[test]
+    fn every_key_that_is_made_has_its_role_and_no_other_has_one() {
+        let (att, id) = (AttemptId(Uuid::from_u128(7)), Uuid::from_u128(8));
+        let roles = [
+            (inputs_segment(Generation(3), att), Role::Segment(Generation(3))),
+            (format!("tmp/{}{id}", staging_prefix(Epoch(4))), Role::Staged(Epoch(4))),
+            (format!("ckpt/{:020}.{id}.ckpt", 5), Role::Checkpoint(Seq(5))),
+            (format!("lease/{:020}.json", 6), Role::Heartbeat(Epoch(6))),
+            (windows_segment(Seq(9), att), Role::Windows(Seq(9))),
+            (history(EventTime::from_micros(0), "a", Revision(1), att), Role::Copy),
+            (checkpoint(Seq(5), att), Role::Checkpoint(Seq(5))),
+            (heartbeat(Epoch(6)), Role::Heartbeat(Epoch(6))),
+            (format!("probe/{id}/1/a"), Role::Probe),
+        ];
+        for (key, role) in roles {
+            assert_eq!(role_of(&key), Some(role), "{key}");
+            assert!(SWEPT.iter().any(|folder| key.starts_with(folder)), "{key}");
+        }
+        let creation = format!("tmp/{}", staged_creation(id));
+        for key in [
+            &entry(Seq(1)),
+            LOCK,
+            &creation,
+            "seg/notes.txt",
+            "seg/inputs-7.x.seg",
+            "probe/x",
+            "ckpt/LATEST",
+            "lease/7.json",
+            "tmp/7-x",
+            "history/x",
+            "seg/other-00000000000000000001.x.seg",
+            "seg/deep/inputs",
+            "",
+        ] {
+            assert_eq!(role_of(key), None, "{key}");
+        }
     }
 
     #[test]

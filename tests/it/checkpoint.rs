@@ -74,6 +74,7 @@ fn it_says_what_the_log_says_and_windows_come_back_when_they_are_needed() {
         end: EventTime::from_micros(DAY_0 + 25 * HOUR),
         only_outdated: false,
         to: None,
+        within: Vec::new(),
         why: None,
         inbox: None,
     };

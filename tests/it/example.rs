@@ -53,15 +53,20 @@ impl Example {
     }
 
     fn run(&self, args: &[&str]) -> Output {
+        let ended = self.command(args).output().unwrap();
+        assert_eq!(code(&ended), 0, "{ended:?}");
+        ended
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("HIGHWATER") {
                 command.env_remove(name);
             }
         }
-        let ended = command.current_dir(self.0.path()).args(args).output().unwrap();
-        assert_eq!(code(&ended), 0, "{ended:?}");
-        ended
+        command.current_dir(self.0.path()).args(args);
+        command
     }
 
     fn prints(&self, args: &[&str]) -> String {
@@ -102,7 +107,9 @@ fn without_durations(text: &str) -> String {
 fn the_example_prints_what_the_readme_says() {
     let readme = read("README.md");
     let blocks = blocks(&readme, "console");
-    let [first, second, back] = blocks[..] else { panic!("{} console blocks", blocks.len()) };
+    let [first, second, back, damaged] = blocks[..] else {
+        panic!("{} console blocks", blocks.len())
+    };
     let said = |block: &str| without_durations(block.strip_prefix("$ highwater run\n").unwrap());
     let example = Example::new();
 
@@ -127,6 +134,18 @@ fn the_example_prints_what_the_readme_says() {
     let flown_by =
         |month: &str| example.total(&format!("carriers_monthly/month={month}"), "flights");
     assert_eq!(flown_by("2013-01") + flown_by("2013-02"), 50_173);
+
+    fs::remove_file(example.data("carriers_daily/day=2013-01-05/data.parquet")).unwrap();
+    fs::write(example.data("carriers_daily/day=2013-01-09/data.parquet"), "PAR1").unwrap();
+    let verify = ["verify", "carriers_daily"];
+    let mend = ["reprocess", "carriers_daily", "--damaged", "--yes"];
+    let [found, mended] = [(&verify[..], 1), (&mend[..], 0)].map(|(args, expected)| {
+        let ended = example.command(args).output().unwrap();
+        assert_eq!(code(&ended), expected, "{ended:?}");
+        format!("$ highwater {}\n{}", args.join(" "), String::from_utf8(ended.stdout).unwrap())
+    });
+    assert_eq!(without_durations(&(found + &mended)), without_durations(damaged));
+    example.run(&verify);
 }
 
 #[test]

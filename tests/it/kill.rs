@@ -17,8 +17,8 @@ use serde_json::json;
 
 use crate::chain;
 use crate::equal::assert_equal;
-use crate::rollback;
 use crate::support::{DAY_0, HOUR, Outputs, Project, Row, TINY, block_on, code, each, files_below};
+use crate::{retire, rollback, vacuum};
 
 /// Cases that run at the same time.
 const AT_ONCE: usize = 2;
@@ -275,6 +275,7 @@ fn asked_meanwhile() -> Project {
         end: EventTime::from_micros(DAY_0 + HOUR),
         only_outdated: false,
         to: None,
+        within: Vec::new(),
         why: None,
         inbox: None,
     };
@@ -504,6 +505,7 @@ fn every_named_point_of_the_source_is_killed_at() {
         }
     }
     let points = SCENARIOS.iter().flat_map(|scenario| scenario.points);
+    let points = points.chain(retire::POINTS).chain(vacuum::POINTS);
     let killed: BTreeSet<_> =
         points.map(|point| point.split(':').next().unwrap().to_owned()).collect();
     assert_eq!(named, killed);

@@ -15,7 +15,7 @@ use highwater::clock::Clock;
 use highwater::config::{ConfigInput, load};
 use highwater::log::Pace;
 use highwater::report::{NoObserver, PipelineReport, Problem};
-use highwater::run::{Asked, run_pipeline, verify_pipeline};
+use highwater::run::{Asked, Depth, Extent, run_pipeline, verify_pipeline};
 use highwater::spec::{Location, ProjectSpec, SourceOrigin};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -172,11 +172,17 @@ impl Project {
 
     /// What `verify` finds wrong.
     pub(crate) fn problems(&self) -> Vec<Problem> {
+        self.problems_at(Depth::Full)
+    }
+
+    /// What `verify` finds wrong when it looks so closely.
+    pub(crate) fn problems_at(&self, depth: Depth) -> Vec<Problem> {
         let project = self.open();
         block_on(async {
             let mut problems = Vec::new();
             for spec in &project.spec.pipelines {
-                problems.extend(verify_pipeline(&project, spec).await.unwrap().problems);
+                let verified = verify_pipeline(&project, spec, &Extent::all(depth)).await;
+                problems.extend(verified.unwrap().problems);
             }
             problems
         })

@@ -27,14 +27,15 @@ const MAY_NAME: &[(&str, &str)] = &[
     ("config", "error id spec time window"),
     ("state", "error hash id invariant ledger time window"),
     ("plan", "error hash id invariant ledger spec state time window"),
+    ("garbage", "id state time"),
     ("commit", "error hash id invariant state time window"),
-    ("report", "error hash id ledger plan spec state time window"),
-    ("view", "error hash id ledger plan report spec state time window"),
+    ("report", "error garbage hash id ledger plan spec state time window"),
+    ("view", "error garbage hash id ledger plan report spec state time window"),
     // edges
     ("clock", "time"),
     ("crashpoint", ""),
     ("process", "error state"),
-    ("store", "clock error hash id spec time"),
+    ("store", "clock error garbage hash id spec time"),
     ("log", "clock crashpoint error hash id ledger process spec state store time"),
     ("source", "error hash id ledger spec state store time window"),
     // Neither log nor publish: it computes and commits nothing.
@@ -44,8 +45,8 @@ const MAY_NAME: &[(&str, &str)] = &[
     // driver
     (
         "run",
-        "clock commit crashpoint error execute hash id ledger log plan process publish report \
-         source spec state store time window",
+        "clock commit crashpoint error execute garbage hash id ledger log plan process publish \
+         report source spec state store time window",
     ),
     // people
     ("cli", "clock config error id log plan report run spec state store time view window"),

@@ -20,7 +20,7 @@ fn revised() -> Log {
 fn ask(from: i64, until: i64, to: impl Into<Option<RollbackTo>>) -> Request {
     let (start, end) = (hour(from), hour(until));
     let verb = Verb::Rollback;
-    Request { verb, start, end, only_outdated: false, to: to.into(), why: None, inbox: None }
+    Request { to: to.into(), ..Request::new(verb, start, end) }
 }
 
 /// What a request made now would do: each window with the revision it goes back to, and how many

@@ -98,15 +98,8 @@ impl Story {
             ("outdated", [start, end]) => {
                 let (verb, only_outdated, why) = (Verb::Reprocess, true, None);
                 let (start, end) = (hour(*start), hour(*end));
-                self.log.add(Body::Request(Request {
-                    verb,
-                    start,
-                    end,
-                    only_outdated,
-                    to: None,
-                    why,
-                    inbox: None,
-                }));
+                let ask = Request { only_outdated, why, ..Request::new(verb, start, end) };
+                self.log.add(Body::Request(ask));
             }
             ("query", []) => {
                 self.outdated.queries = self.log.state.queries.keys().copied().collect();

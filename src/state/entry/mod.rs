@@ -4,14 +4,18 @@
 //! Unknown fields are ignored, so that a newer version may add them; what an older version must not
 //! ignore is named in `rf` (to read) or `wf` (to write).
 
+mod garbage;
 mod inputs;
+mod retire;
 mod rollback;
 mod window;
 
+pub use garbage::{GcMark, GcSweep, MarkedObject};
 pub use inputs::{
     Inputs, LateKind, LateWindow, PromisedBy, ReferenceVersion, References, SegmentRef,
     SourceWatermark, Watermarks,
 };
+pub use retire::{Retire, RetirePhase};
 pub use rollback::{BlankWindow, LostOutput, RollbackTo};
 pub use window::{
     BatchOutput, BatchWindow, Begin, Commit, CommittedOutput, CommittedWindow, Failed,
@@ -75,7 +79,7 @@ pub struct Who {
     pub ver: String,
 }
 
-/// What happened. The kinds `config`, `retire`, `gc_mark` and `gc_sweep` are reserved.
+/// What happened. The kind `config` is reserved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Body {
@@ -129,6 +133,12 @@ pub enum Body {
     },
     /// Windows are committed without being computed.
     Skip(Skip),
+    /// Committed objects are taken away.
+    Retire(Retire),
+    /// Objects of the state prefix are of no use.
+    GcMark(GcMark),
+    /// They may be gone from here on.
+    GcSweep(GcSweep),
 }
 
 impl Body {
@@ -152,6 +162,9 @@ impl Body {
             Self::Rollback(_) => "rollback",
             Self::Abort { .. } => "abort",
             Self::Skip(_) => "skip",
+            Self::Retire(_) => "retire",
+            Self::GcMark(_) => "gc_mark",
+            Self::GcSweep(_) => "gc_sweep",
         }
     }
 
@@ -257,6 +270,9 @@ pub struct Request {
     /// What a rollback goes back to; `None`: the revision before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<RollbackTo>,
+    /// Only windows that start in one of these stretches, which are ascending; empty: all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub within: Vec<TimeRange>,
     /// Why, in the operator's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -275,6 +291,23 @@ pub enum Verb {
     Reprocess,
     /// Publish an earlier revision of committed windows again.
     Rollback,
+}
+
+impl Request {
+    /// A request for all windows that start in `start <= t < end`.
+    #[must_use]
+    pub fn new(verb: Verb, start: EventTime, end: EventTime) -> Self {
+        let (only_outdated, within) = (false, Vec::new());
+        Self { verb, start, end, only_outdated, to: None, within, why: None, inbox: None }
+    }
+
+    /// Whether it asks for the window that starts at `start`.
+    #[must_use]
+    pub fn asks_for(&self, start: EventTime) -> bool {
+        let holds = |range: &TimeRange| range.start <= start && start < range.end;
+        holds(&TimeRange { start: self.start, end: self.end })
+            && (self.within.is_empty() || self.within.iter().any(holds))
+    }
 }
 
 impl Verb {

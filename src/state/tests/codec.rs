@@ -294,11 +294,11 @@ fn any_request() -> impl Strategy<Value = Body> {
         any::<u32>().prop_map(|rev| RollbackTo::Revision(Revision(rev))),
         any::<u64>().prop_map(|seq| RollbackTo::Seq(Seq(seq))),
     ];
-    let to = prop::option::of(to);
-    (verb, any_range(), to, any::<Option<String>>()).prop_map(|(verb, at, to, why)| {
+    let (to, why) = (prop::option::of(to), any::<Option<String>>());
+    (verb, any_range(), to, few(any_range()), why).prop_map(|(verb, at, to, within, why)| {
         let only_outdated = verb == Verb::Reprocess;
-        let (start, end, inbox) = (at.start, at.end, None);
-        Body::Request(Request { verb, start, end, only_outdated, to, why, inbox })
+        let request = Request::new(verb, at.start, at.end);
+        Body::Request(Request { only_outdated, to, within, why, ..request })
     })
 }
 
@@ -336,6 +336,22 @@ fn any_abort() -> impl Strategy<Value = Body> {
     })
 }
 
+fn any_retire() -> impl Strategy<Value = Body> {
+    let phase = prop::sample::select(vec![RetirePhase::Announced, RetirePhase::Done]);
+    let words = any::<[Option<String>; 2]>();
+    (phase, words, any::<u64>()).prop_map(|(phase, [output, why], objects)| {
+        Body::Retire(Retire { phase, output, objects, why })
+    })
+}
+
+fn any_mark() -> impl Strategy<Value = Body> {
+    let object = (any::<[String; 2]>(), any::<u64>())
+        .prop_map(|([key, mark], size)| MarkedObject { key, size, mark });
+    (any::<u32>(), few(object)).prop_map(|(at, objects)| {
+        Body::GcMark(GcMark { at: ProcessingTime::from_micros(at.into()), objects })
+    })
+}
+
 fn any_body() -> impl Strategy<Value = Body> {
     prop_oneof![
         Just(Body::Init),
@@ -357,6 +373,10 @@ fn any_body() -> impl Strategy<Value = Body> {
             .prop_map(|(batch, windows)| Body::Failed(Failed { batch, windows })),
         (any_range(), any::<String>(), any_watermark())
             .prop_map(|(range, why, watermark)| Body::Skip(Skip { range, why, watermark })),
+        any_retire(),
+        any_mark(),
+        (any::<u64>(), few(any::<String>()))
+            .prop_map(|(mark, spared)| Body::GcSweep(GcSweep { mark: Seq(mark), spared })),
     ]
 }
 

@@ -58,8 +58,7 @@ pub(crate) fn claim() -> Body {
 /// A request for the windows from one hour to another.
 pub(crate) fn request(verb: Verb, start: i64, end: i64) -> Body {
     let (start, end) = (hour(start), hour(end));
-    let (only_outdated, to, why, inbox) = (false, None, None, None);
-    Body::Request(Request { verb, start, end, only_outdated, to, why, inbox })
+    Body::Request(Request::new(verb, start, end))
 }
 
 /// What a log says of a window that could not be computed.

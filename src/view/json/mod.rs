@@ -10,8 +10,10 @@ mod lease;
 mod manifest;
 mod plan;
 mod requests;
+mod retire;
 mod run;
 mod status;
+mod vacuum;
 mod verify;
 
 use serde::Serialize;
@@ -32,9 +34,11 @@ pub use lease::{HolderDoc, LeaseDoc, LeaseLineDoc, lease};
 pub use manifest::{FileDoc, ManifestDoc, RestoreDoc, RollbackDoc, manifest, rollback};
 pub use plan::{DueDoc, PlanDoc, PlanPipelineDoc, SkipPlanDoc, plan, skip};
 pub use requests::{RequestDoc, RequestsDoc, request};
+pub use retire::{RetireDoc, StandingDoc, retire};
 pub use run::{FailureDoc, RunDoc, RunPipelineDoc, run};
-pub use status::{LastRunDoc, StatusDoc, StatusPipelineDoc, status};
-pub use verify::{CheckedDoc, ProblemDoc, VerifyDoc, verify};
+pub use status::{LastRunDoc, OrphanDoc, StatusDoc, StatusPipelineDoc, orphan, status};
+pub use vacuum::{GarbageDoc, VacuumDoc, VacuumPipelineDoc, WaitingDoc, vacuum};
+pub use verify::{CheckedDoc, ProblemDoc, RecomputedDoc, VerifyDoc, verify};
 
 use crate::error::Error;
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::ErrorDoc;
 use crate::id::{PipelineName, RunId};
+use crate::report::Orphan;
 use crate::state::{RowCounts, TimeRange};
 use crate::time::{EventTime, ProcessingTime, Span};
 use crate::view::{StatusView, WindowCounts};
@@ -17,8 +18,25 @@ pub struct StatusDoc {
     pub project: String,
     /// Its pipelines.
     pub pipelines: Vec<StatusPipelineDoc>,
+    /// States that no pipeline of the configuration belongs to: at most 100.
+    pub orphans: Vec<OrphanDoc>,
     /// What went wrong.
     pub errors: Vec<ErrorDoc>,
+}
+
+/// A state that no pipeline of the configuration belongs to.
+#[derive(Debug, Serialize)]
+pub struct OrphanDoc {
+    /// Whose it is.
+    pub pipeline: PipelineName,
+    /// Its computed windows.
+    pub windows: u64,
+}
+
+/// The document form of `orphan`.
+#[must_use]
+pub fn orphan(orphan: &Orphan) -> OrphanDoc {
+    OrphanDoc { pipeline: orphan.pipeline.clone(), windows: orphan.windows }
 }
 
 /// How one pipeline stands.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{ErrorDoc, SCHEMA, error};
 use crate::error::Error;
 use crate::id::PipelineName;
-use crate::report::{Problem, Verified};
+use crate::report::{Problem, Recomputed, Verified};
 use crate::time::EventTime;
 
 /// What `verify` says.
@@ -17,6 +17,11 @@ pub struct VerifyDoc {
     pub ok: bool,
     /// What was looked at.
     pub checked: CheckedDoc,
+    /// Whether everything was looked at: with too many problems nobody looks further.
+    pub complete: bool,
+    /// What became of windows that were computed again, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recomputed: Option<RecomputedDoc>,
     /// What is wrong.
     pub problems: Vec<ProblemDoc>,
     /// What went wrong while looking.
@@ -34,6 +39,21 @@ pub struct CheckedDoc {
     pub entries: u64,
 }
 
+/// What became of windows that were computed again.
+#[derive(Debug, Serialize)]
+pub struct RecomputedDoc {
+    /// They have the rows that were committed.
+    pub equal: u64,
+    /// They have others: each is a problem.
+    pub wrong: u64,
+    /// Their inputs are others by now.
+    pub changed: u64,
+    /// They were computed with another query, or other reference tables.
+    pub outdated: u64,
+    /// An input is not to be had, or they would be written in another form.
+    pub unknown: u64,
+}
+
 /// One thing that is not as the log says.
 #[derive(Debug, Serialize)]
 pub struct ProblemDoc {
@@ -43,7 +63,8 @@ pub struct ProblemDoc {
     pub start: Option<EventTime>,
     /// The window's end.
     pub end: Option<EventTime>,
-    /// `missing`, `size`, `sha256`, `rows`, `in_doubt` or `unknown`.
+    /// `missing`, `size`, `sha256`, `rows`, `content`, `recompute`, `newer`, `in_doubt`, `unknown`,
+    /// `leftover`, `foreign` or `retiring`.
     pub kind: &'static str,
     /// The object.
     pub path: String,
@@ -64,6 +85,7 @@ pub fn verify(found: &[Verified], errors: &[Error]) -> VerifyDoc {
     };
     let sum = |count: fn(&Verified) -> u64| found.iter().map(count).fold(0, u64::saturating_add);
     let problems: Vec<_> = found.iter().flat_map(|found| &found.problems).map(problem).collect();
+    let recomputed = found.iter().filter_map(|found| found.recomputed).reduce(Recomputed::plus);
     VerifyDoc {
         schema: SCHEMA,
         ok: problems.is_empty() && errors.is_empty(),
@@ -72,7 +94,14 @@ pub fn verify(found: &[Verified], errors: &[Error]) -> VerifyDoc {
             objects: sum(|found| found.objects),
             entries: sum(|found| found.entries),
         },
+        complete: found.iter().all(|found| found.is_complete),
+        recomputed: recomputed.map(recomputed_doc),
         problems,
         errors: errors.iter().map(error).collect(),
     }
+}
+
+fn recomputed_doc(found: Recomputed) -> RecomputedDoc {
+    let Recomputed { equal, wrong, changed, outdated, unknown } = found;
+    RecomputedDoc { equal, wrong, changed, outdated, unknown }
 }

@@ -6,8 +6,10 @@ mod lateness;
 mod lease;
 mod manifest;
 mod plan;
+mod retire;
 mod run;
 mod status;
+mod vacuum;
 mod verify;
 
 use comfy_table::{CellAlignment, Table, presets};
@@ -18,8 +20,10 @@ pub use lateness::lateness;
 pub use lease::lease;
 pub use manifest::{manifest, rollback};
 pub use plan::{plan, plan_behind, plan_total, skip};
+pub use retire::retire;
 pub use run::{committed, failed, run};
-pub use status::{RequestLine, requests, status};
+pub use status::{RequestLine, orphans, requests, status};
+pub use vacuum::vacuum;
 pub use verify::verify;
 
 use crate::spec::PipelineSpec;

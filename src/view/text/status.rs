@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::history::whole;
 use super::{ago, counted, grouped, instant, lag, lines, number, right, table};
 use crate::id::RequestId;
+use crate::report::Orphan;
 use crate::spec::PipelineSpec;
 use crate::state::Request;
 use crate::time::ProcessingTime;
@@ -58,6 +59,18 @@ pub fn status(rows: &[(&PipelineSpec, StatusView)], more: bool, now: ProcessingT
         for note in notes {
             let _ = writeln!(text, "{}  {note}", spec.name);
         }
+    }
+    text
+}
+
+/// States that no pipeline of the configuration belongs to.
+#[must_use]
+pub fn orphans(orphans: &[Orphan]) -> String {
+    let mut text = String::new();
+    for Orphan { pipeline, windows } in orphans {
+        let windows = counted(*windows, "window");
+        let _ = writeln!(text, "{pipeline}  is not in the configuration and has {windows}:");
+        let _ = writeln!(text, "  `highwater retire {pipeline}` removes what it has published");
     }
     text
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{counted, grouped, lines, number, table};
-use crate::report::Verified;
+use crate::report::{ProblemKind, Recomputed, Verified};
 
 /// What `verify` found; `is_whole` if everything could be looked at.
 #[must_use]
@@ -33,9 +33,27 @@ pub fn verify(found: &Verified, is_whole: bool) -> String {
         count => counted(number(count), "problem"),
     };
     let _ = writeln!(text, "Checked {windows}, {objects} and {entries}: {verdict}.");
-    if found.problems.iter().any(|problem| problem.window.is_some()) {
-        text.push_str("`highwater reprocess PIPELINE --from TIME --to TIME` computes damaged ");
-        text.push_str("windows again.\n");
+    if let Some(again) = found.recomputed {
+        let Recomputed { equal, wrong, changed, outdated, unknown } = again;
+        let equal = counted(equal, "window");
+        let _ = writeln!(
+            text,
+            "Computed again: {equal} equal, {} wrong; {} with other inputs by now, {} outdated, {} \
+             unknown.",
+            grouped(wrong),
+            grouped(changed),
+            grouped(outdated),
+            grouped(unknown)
+        );
+    }
+    if !found.is_complete {
+        text.push_str("There may be more: nobody looks further than this.\n");
+    }
+    if found.problems.iter().any(|problem| problem.kind.is_damage()) {
+        text.push_str("`highwater reprocess PIPELINE --damaged` computes damaged windows again.\n");
+    }
+    if found.problems.iter().any(|problem| problem.kind == ProblemKind::InDoubt) {
+        text.push_str("`highwater run` finishes what is in doubt.\n");
     }
     text
 }

@@ -153,6 +153,7 @@ fn check(seed: u64) {
             end: EventTime::from_micros(to),
             only_outdated: false,
             to: None,
+            within: Vec::new(),
             why: None,
             inbox: None,
         });

@@ -127,6 +127,7 @@ pub(super) fn reprocess((from, to): Window) -> Request {
         end: EventTime::from_micros(to),
         only_outdated: false,
         to: None,
+        within: Vec::new(),
         why: None,
         inbox: None,
     }
