@@ -42,7 +42,7 @@ pub(super) struct Report<'a> {
 
 impl<'a> Report<'a> {
     /// More mistakes than this are not looked for.
-    const ERRORS_MAX: usize = 100;
+    pub(super) const ERRORS_MAX: usize = 100;
 
     pub(super) fn new(origin: &'a str, text: Arc<str>) -> Self {
         Self { origin, text, overrides: Vec::new(), mended: Vec::new(), errors: Vec::new() }

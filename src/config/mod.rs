@@ -90,7 +90,7 @@ pub fn load(input: &ConfigInput<'_>) -> Result<ProjectSpec, Vec<Error>> {
     let text: Arc<str> = Arc::from(without_bom(input.text));
     let mut report = Report::new(input.origin, Arc::clone(&text));
     let (mut document, mistakes) = DeTable::parse_recoverable(&text);
-    for mistake in &mistakes {
+    for mistake in mistakes.iter().take(Report::ERRORS_MAX) {
         report.syntax(mistake);
     }
     if report.is_clean() {

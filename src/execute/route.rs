@@ -21,7 +21,7 @@ use super::table::{AddedColumn, added_columns};
 use crate::error::{Code, Error, Result};
 use crate::ledger::{FileId, FileRecord};
 use crate::plan::DueWindow;
-use crate::source::{Judge, OpenFile, TimeColumn, Verdict, open_listed};
+use crate::source::{Judge, OpenFile, TimeColumn, Verdict, caught, open_listed, panicked};
 use crate::spec::{PipelineSpec, SourceSpec};
 use crate::time::EventTime;
 use crate::window::Window;
@@ -55,7 +55,8 @@ pub(super) async fn route(executor: &Executor<'_>, due: &[&DueWindow]) -> Routed
     let tables = added_by_table(executor);
     for (id, wanted) in wanted_by_file(executor.spec, due) {
         let added = tables.get(id.table.as_str()).map(Vec::as_slice).unwrap_or_default();
-        let pieces = read(executor, id, added, &wanted, &memory).await;
+        let pieces = caught(read(executor, id, added, &wanted, &memory)).await;
+        let pieces = pieces.unwrap_or_else(|| Err(panicked(&name_of(executor, id))));
         for (place, wanted) in wanted.iter().enumerate() {
             let Some(rows) = windows.get_mut(&wanted.window.start()) else { continue };
             match (&pieces, rows) {
@@ -69,6 +70,12 @@ pub(super) async fn route(executor: &Executor<'_>, due: &[&DueWindow]) -> Routed
         }
     }
     Routed { windows, _memory: memory }
+}
+
+/// What the file is called in messages.
+fn name_of(executor: &Executor<'_>, id: &FileId) -> String {
+    let store = executor.sources.get(&id.table);
+    store.map_or_else(|| id.key.clone(), |store| store.store().name_of(&id.key))
 }
 
 /// What a window needs of a file.

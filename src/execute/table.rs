@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 use crate::source::{OpenFile, PartitionColumn, WINDOW_START, partition_columns};
 use crate::spec::SourceSpec;
 use crate::time::EventTime;
@@ -85,16 +85,11 @@ pub fn table_schema<'a>(
 ) -> Result<TableSchema> {
     let added = added_columns(source, keys);
     let is_shadowed = |name: &str| added.iter().any(|column| column.shadows(name));
-    let mut names = BTreeSet::new();
-    let mut fields: Vec<Arc<Field>> = Vec::new();
-    for field in file.schema().fields().iter().filter(|field| !is_shadowed(field.name())) {
-        if !names.insert(field.name().to_lowercase()) {
-            let text = format!("{} has two columns named `{}`", file.name(), field.name());
-            return Err(Error::new(Code::SchemaMismatch, text)
-                .hint("SQL could not tell them apart; names are compared without case"));
-        }
-        fields.push(Arc::new(field.as_ref().clone().with_nullable(true)));
-    }
+    file.check_names()?;
+    let own = file.schema().fields().iter().filter(|field| !is_shadowed(field.name()));
+    let mut fields: Vec<Arc<Field>> =
+        own.map(|field| Arc::new(field.as_ref().clone().with_nullable(true))).collect();
+    let names: BTreeSet<String> = fields.iter().map(|field| field.name().to_lowercase()).collect();
     let added = added.iter().filter(|column| !names.contains(&column.name().to_lowercase()));
     fields.extend(added.map(|column| Arc::new(column.field())));
     Ok(Arc::new(Schema::new(fields)))

@@ -3,10 +3,12 @@
 //!
 //! It never reads a file; `source` makes the records, `log` stores them.
 
+mod codec;
 mod delays;
 
 use std::collections::BTreeMap;
 
+pub use codec::{decode, encode};
 pub use delays::Delays;
 use serde::{Deserialize, Serialize};
 

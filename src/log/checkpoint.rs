@@ -158,10 +158,13 @@ impl StateLog {
     }
 
     /// Stores `state`, made small, as a checkpoint; the small state. It loses nothing if it fails.
+    /// From then on what it covers is read no more, so that the log is looked at once more as a
+    /// whole: an entry may be gone.
     ///
     /// # Errors
-    /// If the store fails.
+    /// If the store fails; [`Code::StateCorrupt`] if an entry is not listed.
     pub async fn save(&self, mut state: State, pace: Pace, clock: &Clock) -> Result<State> {
+        self.check_listing(state.next_seq().unwrap_or(state.head.seq)).await?;
         for (start, segment) in state.worn(pace.windows) {
             if let Some(windows) = self.windows_of(&segment).await? {
                 state.spread(start, windows);

@@ -5,12 +5,12 @@
 //! between, the next one knows that it was taken in.
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::error::{Code, Error, Result};
 use crate::state::Request;
+use crate::state::codec::{decode_request, encode_request};
 use crate::store::{ObjectMeta, Store, Written, layout};
 
 /// The most items that are taken in at once; others wait for the next time.
@@ -35,15 +35,6 @@ pub struct InboxItem {
     seen: ObjectMeta,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Stored {
-    v: u32,
-    request: Request,
-}
-
-/// The format of an item.
-const FORMAT: u32 = 1;
-
 impl<'a> Inbox<'a> {
     /// The inbox in the state prefix `store`.
     #[must_use]
@@ -57,8 +48,7 @@ impl<'a> Inbox<'a> {
     /// If the store fails; [`Code::OutcomeUnknown`] if nobody knows whether it was left.
     pub async fn leave(&self, request: &Request, clock: &Clock) -> Result<Uuid> {
         let id = clock.new_id();
-        let stored = Stored { v: FORMAT, request: request.clone() };
-        let text = serde_json::to_vec(&stored)
+        let text = encode_request(request)
             .map_err(|why| Error::new(Code::Bug, format!("a request has no text: {why}")))?;
         let (key, bytes) = (layout::inbox(id), Bytes::from(text));
         match self.store.create(&key, bytes.clone()).await {
@@ -113,13 +103,7 @@ impl<'a> Inbox<'a> {
             return Err(unusable("it is too large"));
         }
         let bytes = self.store.read(&seen.key).await?.unwrap_or_default();
-        let stored: Stored =
-            serde_json::from_slice(&bytes).map_err(|why| unusable(&why.to_string()))?;
-        if stored.v == FORMAT {
-            Ok(stored.request)
-        } else {
-            Err(unusable(&format!("its format {} is not known to this version", stored.v)))
-        }
+        decode_request(&bytes).map_err(|why| unusable(&why.to_string()))
     }
 
     /// Removes `item`, which the log has.

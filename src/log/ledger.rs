@@ -8,23 +8,12 @@ use crate::clock::Clock;
 use crate::error::{Code, Error, Result};
 use crate::hash::Sha256;
 use crate::id::{AttemptId, Generation};
-use crate::ledger::{FileRecord, Ledger};
+use crate::ledger::{self, FileRecord, Ledger};
 use crate::state::{SegmentRef, State};
 use crate::store::{Store, Written, layout};
 
 /// Segments read at once.
 const READS_AT_ONCE: usize = 8;
-
-/// The text of a segment that holds `records`.
-fn encode(records: &[(Generation, &FileRecord)]) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    for record in records {
-        serde_json::to_writer(&mut bytes, record)
-            .map_err(|why| Error::new(Code::Bug, format!("a ledger record has no text: {why}")))?;
-        bytes.push(b'\n');
-    }
-    Ok(bytes)
-}
 
 /// How the segment of `records` will be named, without storing it; only for looking ahead.
 fn reference(key: String, bytes: &[u8], files: usize) -> SegmentRef {
@@ -46,7 +35,8 @@ pub async fn write_segment(
     records: &[(Generation, &FileRecord)],
     clock: &Clock,
 ) -> Result<SegmentRef> {
-    let bytes = encode(records)?;
+    let bytes = ledger::encode(records)
+        .map_err(|why| Error::new(Code::Bug, format!("a ledger record has no text: {why}")))?;
     let key = layout::inputs_segment(generation, AttemptId(clock.new_id()));
     let segment = reference(key, &bytes, records.len());
     match store.create(&segment.key, Bytes::from(bytes)).await {
@@ -109,8 +99,5 @@ fn decode(
     if hash != expected {
         return Err(damaged(format!("has the hash {hash}, expected {expected}")));
     }
-    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines
-        .map(|line| serde_json::from_slice(line).map_err(|why| damaged(format!("says: {why}"))))
-        .collect()
+    ledger::decode(&bytes).map_err(|why| damaged(format!("says: {why}")))
 }

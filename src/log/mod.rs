@@ -11,6 +11,7 @@ mod inbox;
 mod lease;
 mod ledger;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -165,14 +166,20 @@ impl StateLog {
         }
     }
 
-    /// The newest entry there is a file of. Only for comparison with what was read: how far a log
-    /// reaches is never told by a list.
-    ///
-    /// # Errors
-    /// If the store cannot be listed.
-    async fn newest_listed(&self) -> Result<Option<Seq>> {
+    /// Whether all entries before `end`, and none behind it, are listed. Only for comparison with
+    /// what was read: how far a log reaches is never told by a list.
+    async fn check_listing(&self, end: Seq) -> Result<()> {
         let listed = self.store.list("log/").await?;
-        Ok(listed.iter().filter_map(|meta| layout::entry_of(&meta.key)).max())
+        let listed: BTreeSet<Seq> =
+            listed.iter().filter_map(|meta| layout::entry_of(&meta.key)).collect();
+        let newest = listed.last().copied();
+        let absent = (0..end.0).map(Seq).find(|seq| !listed.contains(seq));
+        if let Some((absent, newest)) = absent.zip(newest)
+            && self.store.read(&layout::entry(absent)).await?.is_none()
+        {
+            return Err(self.missing(absent, newest));
+        }
+        self.check_end(end, newest).await
     }
 
     /// The error for an entry that cannot be decoded.
@@ -205,12 +212,14 @@ impl StateLog {
     /// # Errors
     /// As [`Self::read`], and if the first entry cannot be written.
     pub async fn open_or_create(&self, who: &Who, run: RunId, clock: &Clock) -> Result<Opening> {
-        let state = self.open().await?;
-        let next = state.as_ref().map_or(Some(Seq(0)), |opening| opening.state.next_seq());
-        let end = next.unwrap_or(Seq(u64::MAX));
-        self.check_end(end, self.newest_listed().await?).await?;
-        if let Some(state) = state {
-            return Ok(state);
+        let opening = self.open().await?;
+        let next = opening.as_ref().map_or(Some(Seq(0)), |opening| opening.state.next_seq());
+        // A long log is listed only when a checkpoint is made of it.
+        if opening.as_ref().is_none_or(|opening| opening.checkpoint.is_none()) {
+            self.check_listing(next.unwrap_or(Seq(u64::MAX))).await?;
+        }
+        if let Some(opening) = opening {
+            return Ok(opening);
         }
         let entry = Entry {
             v: FORMAT,

@@ -76,7 +76,7 @@ impl Worker<'_> {
         sweep_staging(&staging, self.state().epoch.next().unwrap_or(self.state().epoch));
         self.progress.finish(starts.len());
         self.tell(&starts, seq, observer, report);
-        self.save_if_due().await;
+        self.save_if_due(report).await;
         Ok(())
     }
 

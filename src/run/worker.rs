@@ -101,7 +101,7 @@ impl<'a> Worker<'a> {
         if worked.is_ok() || self.publisher.is_idle() {
             let last = self.publisher.append(Body::Release).await?;
             report.entries = Some((first, last));
-            self.save_if_due().await;
+            self.save_if_due(report).await;
         }
         if self.publisher.is_idle() {
             let plan = if asked.computes() { self.plan_or_wait() } else { self.plan() };
@@ -334,15 +334,16 @@ impl<'a> Worker<'a> {
     }
 
     /// Writes a checkpoint, if one is due. Nothing depends on it: the next one will do.
-    pub(super) async fn save_if_due(&mut self) {
+    pub(super) async fn save_if_due(&mut self, report: &mut PipelineReport) {
         let head = self.state().head.seq;
         if !self.project.pace.is_due(self.checkpoint, head) {
             return;
         }
-        if let Ok(small) =
-            self.log.save(self.state().clone(), self.project.pace, &self.project.clock).await
-        {
-            self.publisher.replace_state(small);
+        let Project { pace, clock, .. } = self.project;
+        match self.log.save(self.state().clone(), *pace, clock).await {
+            Ok(small) => self.publisher.replace_state(small),
+            Err(why) if why.code() == Code::StateCorrupt => report.errors.push(why),
+            Err(_) => {}
         }
         self.checkpoint = Some(head);
     }

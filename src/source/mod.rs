@@ -3,12 +3,14 @@
 //! It lists, reads the footer and the event-time column of files it has not seen, and compares with
 //! the ledger. It decides nothing: what a new version means is for `plan`.
 
+mod caps;
 mod event_time;
 mod listing;
 mod partition;
 mod reader;
 mod reference;
 mod scan;
+mod thrift;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +20,7 @@ use futures::StreamExt;
 
 pub use event_time::{Judge, TimeColumn, Verdict};
 pub use partition::{PartitionColumn, partition_columns};
-pub use reader::{ATTEMPT, OpenFile, SourceStore, open};
+pub use reader::{ATTEMPT, OpenFile, SourceStore, caught, open, panicked};
 pub use reference::{ReferenceTable, read_references, reference_versions};
 pub use upstream::{CommittedObject, Upstream, UpstreamWindow, WINDOW_START};
 

@@ -1,8 +1,10 @@
 //! Reads Parquet from a store, pinned to the version that was listed. Every error names the file:
 //! those of the Parquet library do not.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,14 +15,18 @@ use futures::future::BoxFuture;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{FooterTail, ParquetMetaData, ParquetMetaDataReader};
 
+use super::caps;
 use crate::error::{Code, Error, Result};
 use crate::id::AttemptId;
 use crate::store::{ObjectMeta, Store};
 
 /// How much of a file's end is fetched in the hope that the footer is in it.
-const FOOTER_GUESS_BYTES: usize = 64 << 10;
+const FOOTER_GUESS_BYTES: u64 = 64 << 10;
+
+/// The last bytes of every file: the length of its footer, and a word that says it is Parquet.
+const TAIL_BYTES: u64 = 8;
 
 /// What the footers of objects of ours call the attempt that wrote them.
 pub const ATTEMPT: &str = "highwater.attempt";
@@ -40,10 +46,10 @@ impl OpenFile {
         self.metadata.schema()
     }
 
-    /// What reads its pages.
+    /// What reads its pages. It refuses those that claim more than a page may.
     #[must_use]
     pub fn reader(&self) -> StoreReader {
-        self.reader.clone()
+        StoreReader { reads_pages: true, ..self.reader.clone() }
     }
 
     /// The file's name, for messages.
@@ -61,11 +67,37 @@ impl OpenFile {
         attempt.parse().ok().map(AttemptId)
     }
 
+    /// Whether SQL, which compares names without case, can tell the columns apart.
+    ///
+    /// # Errors
+    /// If two of them have the same name.
+    pub fn check_names(&self) -> Result<()> {
+        match twin(self.schema().fields().iter().map(|field| field.name())) {
+            None => Ok(()),
+            Some(name) => {
+                let text = format!("{} has two columns named `{name}`", self.name());
+                Err(Error::new(Code::SchemaMismatch, text)
+                    .hint("SQL could not tell them apart; names are compared without case"))
+            }
+        }
+    }
+
+    /// The error for a file that is Parquet, and still not what it says.
+    pub(super) fn refusal(&self, what: &str) -> Error {
+        reader_failure(&self.reader, &ParquetError::General(what.to_owned()))
+    }
+
     /// The error for something the Parquet library could not do with this file.
     #[must_use]
     pub fn failure(&self, why: &ParquetError) -> Error {
         reader_failure(&self.reader, why)
     }
+}
+
+/// The first of `names` that one before it has too; case does not count.
+fn twin<'a>(names: impl Iterator<Item = &'a String>) -> Option<&'a str> {
+    let mut before = BTreeSet::new();
+    names.map(String::as_str).find(|name| !before.insert(name.to_lowercase()))
 }
 
 /// The store of one source, and how much was read from it.
@@ -106,12 +138,29 @@ impl SourceStore {
 /// # Errors
 /// If it is not Parquet, cannot be read, or is not the version that was seen.
 pub async fn open(store: &Arc<SourceStore>, seen: &ObjectMeta) -> Result<OpenFile> {
-    let mut reader = StoreReader { source: store.clone(), seen: Arc::new(seen.clone()) };
-    let metadata = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new()).await;
-    match metadata {
-        Ok(metadata) => Ok(OpenFile { reader, metadata }),
-        Err(why) => Err(reader_failure(&reader, &why)),
+    let seen = Arc::new(seen.clone());
+    let mut reader = StoreReader { source: store.clone(), seen, reads_pages: false };
+    let load = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new());
+    let loaded = caught(load).await;
+    match loaded {
+        Some(Ok(metadata)) => Ok(OpenFile { reader, metadata }),
+        Some(Err(why)) => Err(reader_failure(&reader, &why)),
+        None => Err(panicked(&reader.name())),
     }
+}
+
+/// What `work` gives; `None` if it panicked. Decoders of the Parquet library do on some bytes that
+/// nobody wrote: that must not end the run.
+pub async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
+    // Nothing of what the panic left half done is used again.
+    AssertUnwindSafe(work).catch_unwind().await.ok()
+}
+
+/// The error for the file `name`, on whose bytes a decoder panicked.
+#[must_use]
+pub fn panicked(name: &str) -> Error {
+    Error::new(Code::CorruptInput, format!("cannot read {name}: its decoder panicked"))
+        .hint("put a whole file in its place and run `highwater run`: it is taken in by itself")
 }
 
 fn reader_failure(reader: &StoreReader, why: &ParquetError) -> Error {
@@ -143,6 +192,9 @@ fn said(size: u64, text: &str) -> String {
     if size == 0 {
         return "it is empty".to_owned();
     }
+    if text.contains("encrypted footer") {
+        return "it is encrypted, which this version does not read".to_owned();
+    }
     if ends_wrong.iter().any(|sign| text.contains(sign)) {
         return "it does not end as Parquet does: it was cut short, or is something else"
             .to_owned();
@@ -161,11 +213,43 @@ fn said(size: u64, text: &str) -> String {
 pub struct StoreReader {
     source: Arc<SourceStore>,
     seen: Arc<ObjectMeta>,
+    /// Whether what is read from now on are pages.
+    reads_pages: bool,
 }
 
 impl StoreReader {
     fn name(&self) -> String {
         self.source.store.name_of(&self.seen.key)
+    }
+
+    /// Whether the file has what `range` asks for. A store may make room for it first.
+    fn check_range(&self, range: &Range<u64>) -> Result<(), ParquetError> {
+        if range.start <= range.end && range.end <= self.seen.size {
+            return Ok(());
+        }
+        let (start, end) = (range.start, range.end);
+        let what = format!("its footer points to bytes {start} to {end}, which it does not have");
+        Err(ParquetError::General(what))
+    }
+
+    /// The bytes of the footer.
+    async fn footer(&mut self) -> Result<Bytes, ParquetError> {
+        let size = self.seen.size;
+        let cut = |what: &str| ParquetError::EOF(format!("{size} bytes are less than {what}"));
+        let guess = self.get_bytes(size.saturating_sub(FOOTER_GUESS_BYTES)..size).await?;
+        let end = guess.len().checked_sub(8).ok_or_else(|| cut("footer"))?;
+        let tail = FooterTail::try_from(guess.get(end..).unwrap_or_default())?;
+        if tail.is_encrypted_footer() {
+            return Err(ParquetError::General("it has an encrypted footer".to_owned()));
+        }
+        let len = u64::try_from(tail.metadata_length()).unwrap_or(u64::MAX);
+        caps::check_footer_len(len)?;
+        let start = size.checked_sub(TAIL_BYTES).and_then(|end| end.checked_sub(len));
+        let start = start.ok_or_else(|| cut("footer"))?;
+        match end.checked_sub(tail.metadata_length()) {
+            Some(start) => Ok(guess.slice(start..end)),
+            None => self.get_bytes(start..start.saturating_add(len)).await,
+        }
     }
 }
 
@@ -189,12 +273,16 @@ impl AsyncFileReader for StoreReader {
         ranges: Vec<Range<u64>>,
     ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
         async move {
+            ranges.iter().try_for_each(|range| self.check_range(range))?;
             let read = self.source.store.read_ranges(&self.seen, &ranges).await;
             let pieces = read.map_err(|why| ParquetError::External(Box::new(why)))?;
             let bytes = pieces.iter().fold(0, |sum: u64, piece| {
                 sum.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX))
             });
             self.source.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+            if self.reads_pages {
+                pieces.iter().try_for_each(|piece| caps::check_pages(piece))?;
+            }
             Ok(pieces)
         }
         .boxed()
@@ -205,12 +293,13 @@ impl AsyncFileReader for StoreReader {
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
         let options = options.map(|options| options.metadata_options().clone());
-        let size = self.seen.size;
         async move {
-            let reader = ParquetMetaDataReader::new()
-                .with_metadata_options(options)
-                .with_prefetch_hint(Some(FOOTER_GUESS_BYTES));
-            Ok(Arc::new(reader.load_and_finish(self, size).await?))
+            let bytes = self.footer().await?;
+            caps::check_schema(&bytes)?;
+            let metadata =
+                ParquetMetaDataReader::decode_metadata_with_options(&bytes, options.as_ref())?;
+            caps::check_numbers(&metadata, self.seen.size)?;
+            Ok(Arc::new(metadata))
         }
         .boxed()
     }
@@ -219,6 +308,13 @@ impl AsyncFileReader for StoreReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_panic_is_caught_and_nothing_else_is_lost() {
+        let run = |work| futures::executor::block_on(caught(work));
+        let (said, silent) = (async { 1 }.boxed(), async { panic!("as some bytes make it") });
+        assert_eq!((run(said), run(silent.boxed())), (Some(1), None));
+    }
 
     #[test]
     fn the_names_of_layers_are_no_part_of_what_is_wrong() {

@@ -8,7 +8,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
 use super::event_time::{Judge, TimeColumn, Verdict};
-use super::reader::{OpenFile, SourceStore, open};
+use super::reader::{OpenFile, SourceStore, open, panicked};
 use crate::error::{Code, Error, Result};
 use crate::ledger::{Delays, FileRecord, InputVersion};
 use crate::spec::{OnNullTime, PipelineSpec, SourceSpec};
@@ -29,13 +29,11 @@ pub(super) async fn scan(
     // In a task of its own: a panic of a decoder on hostile bytes must not end the run.
     let task = tokio::spawn(async move {
         let file = open(&store, &seen).await?;
+        file.check_names()?;
         let counts = count(&grid, &source, &file, &seen).await?;
         record(&source, &file, &seen, counts)
     });
-    task.await.unwrap_or_else(|_| {
-        Err(Error::new(Code::CorruptInput, format!("cannot read {name}: its decoder panicked"))
-            .hint("put a whole file in its place and run `highwater run`"))
-    })
+    task.await.unwrap_or_else(|_| Err(panicked(&name)))
 }
 
 #[derive(Default)]
@@ -62,8 +60,10 @@ async fn count(
     let mut counts = Counts::default();
     let cells_max = cells_max(source);
     let mut here: Option<(Window, u64)> = None;
+    let mut found: u64 = 0;
     while let Some(batch) = batches.next().await {
         let batch = batch.map_err(|why| file.failure(&why))?;
+        found = found.saturating_add(u64::try_from(batch.num_rows()).unwrap_or(u64::MAX));
         for micros in column.micros(batch.column(0))? {
             let at = match judge.verdict(micros) {
                 Verdict::Usable(at) => at,
@@ -92,6 +92,10 @@ async fn count(
         }
     }
     counts.add(here);
+    let said = file.metadata.metadata().file_metadata().num_rows();
+    if u64::try_from(said) != Ok(found) {
+        return Err(file.refusal(&format!("its footer says {said} rows, and it has {found}")));
+    }
     let cells = counts.cells.keys().copied();
     let max = source.max_windows_per_file;
     if source.margins.seeing(grid, cells).take(max.saturating_add(1)).count() > max {

@@ -69,7 +69,15 @@ pub fn decode(bytes: &[u8]) -> Result<State, DecodeError> {
         return Err(damaged("it is not what was written"));
     }
     let state: State = serde_json::from_slice(body).map_err(|why| damaged(&why.to_string()))?;
-    if state.head.seq == header.n { Ok(state) } else { Err(damaged("it is of another entry")) }
+    if state.head.seq != header.n {
+        return Err(damaged("it is of another entry"));
+    }
+    // Whoever wrote it: no fold gives this, and nothing could be asked of it.
+    let sets = state.empty.ranges().chain(state.skipped.ranges());
+    if !state.windows.is_sound() || sets.into_iter().any(|(start, end)| start >= end) {
+        return Err(damaged("a stretch of windows in it ends before it starts"));
+    }
+    Ok(state)
 }
 
 /// The stored form of the facts of `windows`: one a line.

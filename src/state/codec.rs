@@ -1,4 +1,4 @@
-//! Entries to bytes and back.
+//! Entries to bytes and back, and requests that wait for the holder of the lease.
 //!
 //! A stored entry is exactly two lines: the body, one line of JSON, and a trailer with its length
 //! and SHA-256. Anything else is damage, never an empty entry: a zero-length file that replays as
@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::{Entry, FORMAT};
+use super::entry::{Entry, FORMAT, Request};
 use crate::hash::Sha256;
 
 /// The largest stored entry, in bytes.
@@ -155,4 +155,41 @@ fn check_version(envelope: &Envelope) -> Result<(), DecodeError> {
 #[must_use]
 pub fn unknown_writer_feature(entry: &Entry) -> Option<&str> {
     entry.wf.iter().map(String::as_str).find(|feature| !FEATURES.contains(feature))
+}
+
+/// The format of a request that waits.
+const REQUEST_FORMAT: u32 = 1;
+
+#[derive(Serialize)]
+struct Waiting<'a> {
+    v: u32,
+    request: &'a Request,
+}
+
+/// The stored form of a request that waits for the holder of the lease.
+///
+/// # Errors
+/// If it has no text.
+pub fn encode_request(request: &Request) -> Result<Vec<u8>, String> {
+    let waiting = Waiting { v: REQUEST_FORMAT, request };
+    serde_json::to_vec(&waiting).map_err(|why| why.to_string())
+}
+
+/// The request stored as `bytes`.
+///
+/// # Errors
+/// If it is none, or another version wrote it.
+pub fn decode_request(bytes: &[u8]) -> Result<Request, DecodeError> {
+    #[derive(Deserialize)]
+    struct Waiting {
+        v: u32,
+        request: Request,
+    }
+    let damaged = |why: serde_json::Error| DecodeError::Damaged(why.to_string());
+    let Waiting { v, request } = serde_json::from_slice(bytes).map_err(damaged)?;
+    if v == REQUEST_FORMAT {
+        Ok(request)
+    } else {
+        Err(DecodeError::TooNew(format!("its format {v} is not known to this version")))
+    }
 }

@@ -130,6 +130,11 @@ impl Windows {
         u64::try_from(self.loaded.range(start..end).count()).unwrap_or(u64::MAX)
     }
 
+    /// Whether every stretch ends after its start: what a fold has, and bytes may lack.
+    pub(super) fn is_sound(&self) -> bool {
+        self.stretches.iter().all(|(start, stretch)| *start < stretch.end)
+    }
+
     /// Notes what was committed of a window; `is_new` if it was not computed before.
     pub(super) fn commit(&mut self, window: WindowState, is_new: bool) {
         let start = window.committed.start;

@@ -32,7 +32,7 @@ impl Margins {
     #[must_use]
     pub fn seen_from(self, window: Window) -> Window {
         let start = window.start().minus(self.lookback).unwrap_or(EventTime::FIRST);
-        let end = window.end().plus(self.lookahead).unwrap_or(EventTime::END);
+        let end = window.end().plus(self.lookahead).unwrap_or(EventTime::END).max(window.end());
         Window::new(start.max(EventTime::FIRST).min(window.start()), end).unwrap_or(window)
     }
 
@@ -48,13 +48,19 @@ impl Margins {
             cell.0 = start.map_or(cell.0, |start| start.max(cell.0));
             cell.1 = end.map_or(cell.1, |end| end.min(cell.1));
         };
-        // Where windows begin to see: their starts, moved back.
-        if let Some(window) = at.plus(self.lookback).and_then(|at| grid.window_at(at)) {
-            cut(window.start().minus(self.lookback), window.end().minus(self.lookback));
+        // Where windows begin to see: their starts, moved back. No window begins after the last one.
+        let ahead = at.plus(self.lookback).unwrap_or(EventTime::from_micros(i64::MAX));
+        if let Some(window) = grid.window_at(ahead.min(LAST)) {
+            let (start, end) = (window.start().minus(self.lookback), window.end());
+            let end = end.minus(self.lookback);
+            if ahead < window.end() { cut(start, end) } else { cut(end, None) }
         }
         // Where windows see no more: their ends, which are starts too, moved ahead.
-        if let Some(window) = at.minus(self.lookahead).and_then(|at| grid.window_at(at)) {
-            cut(window.start().plus(self.lookahead), window.end().plus(self.lookahead));
+        let behind = at.minus(self.lookahead).unwrap_or(EventTime::from_micros(i64::MIN));
+        if let Some(window) = grid.window_at(behind.max(EventTime::FIRST)) {
+            let (start, end) = (window.start().plus(self.lookahead), window.end());
+            let end = end.plus(self.lookahead);
+            if behind >= window.start() { cut(start, end) } else { cut(None, start) }
         }
         Window::new(cell.0, cell.1)
     }
@@ -74,8 +80,9 @@ impl Margins {
     ) -> impl Iterator<Item = Window> {
         let mut seeing = WindowSet::new();
         for cell in cells {
-            let last = cell.plus(self.lookback).filter(|last| last.is_usable());
-            let last = grid.window_at(last.unwrap_or(LAST)).map(Window::end);
+            // The first cell of all may begin before any row may.
+            let last = cell.plus(self.lookback).unwrap_or(LAST).clamp(EventTime::FIRST, LAST);
+            let last = grid.window_at(last).map(Window::end);
             if let (Some(start), Some(end)) = (self.first_seeing(grid, cell), last) {
                 seeing.insert(start, end);
             }

@@ -63,6 +63,8 @@ fn long_log() -> Project {
         project.run();
     }
     assert!(project.entries("tiny").len() > 30);
+    // Without a checkpoint every command reads the log from its beginning.
+    fs::remove_dir_all(project.path("_highwater/tiny/ckpt")).unwrap();
     project
 }
 
@@ -87,6 +89,24 @@ fn a_log_with_a_hole_is_damaged_and_nothing_is_written_over_it() {
             files_below(project.path("_highwater")).into_iter().filter(lock).collect();
         assert_eq!(now, files.into_iter().filter(lock).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn a_hole_behind_a_checkpoint_is_found_by_verify_and_before_the_next_checkpoint() {
+    let project = Project::new(TINY);
+    let mut feed = (0..).map(|hour| {
+        project.feed(&format!("{hour}.parquet"), &[(DAY_0 + hour * HOUR, "k", 60)]);
+    });
+    for () in feed.by_ref().take(8) {
+        project.run();
+    }
+    fs::remove_file(project.path("_highwater/tiny/log/00000000000000000007.json")).unwrap();
+    let (exit, document) = project.json(&["verify"]);
+    assert_eq!(exit, 6, "{document}");
+    let found = feed.take(4).map(|()| project.json(&["run"])).find(|(exit, _)| *exit == 6);
+    let (_, document) = found.expect("no run found it");
+    let said = document["errors"][0]["message"].as_str().unwrap();
+    assert!(said.contains("00000000000000000007.json"), "{said}");
 }
 
 #[test]

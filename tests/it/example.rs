@@ -12,6 +12,10 @@ use highwater::spec::ProjectSpec;
 
 use crate::support::{batches_of, code, document, files_below, flights};
 
+/// Everything that is written for people.
+const PAGES: [&str; 5] =
+    ["README.md", "docs/config.md", "docs/failures.md", "docs/json.md", "docs/state.md"];
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -152,7 +156,7 @@ fn the_example_prints_what_the_readme_says() {
 fn the_example_and_every_configuration_in_the_docs_can_be_read() {
     let example = parse(&read("config.toml")).unwrap();
     assert_eq!(example.pipelines.len(), 3);
-    for page in ["README.md", "docs/config.md", "docs/json.md", "docs/state.md"] {
+    for page in PAGES {
         let text = read(page);
         for block in blocks(&text, "toml").iter().filter(|block| block.contains("version = 1")) {
             parse(block).unwrap_or_else(|why| panic!("{page}: {why:?}\n{block}"));
@@ -176,7 +180,7 @@ fn every_key_is_in_the_docs() {
 
 #[test]
 fn links_and_tests_named_in_the_docs_exist() {
-    for page in ["README.md", "docs/config.md", "docs/json.md", "docs/state.md"] {
+    for page in PAGES {
         let text = read(page);
         let folder = root().join(page);
         let folder = folder.parent().unwrap();
@@ -184,7 +188,7 @@ fn links_and_tests_named_in_the_docs_exist() {
             assert!(link.starts_with("http") || folder.join(link).exists(), "{page}: {link}");
         }
         let named = text.split('`').skip(1).step_by(2);
-        for path in named.filter(|word| word.starts_with("tests/")) {
+        for path in named.filter(|word| word.starts_with("tests/") || word.starts_with("src/")) {
             assert!(root().join(path).exists(), "{page}: {path}");
         }
     }

@@ -219,7 +219,7 @@ fn assert_breaks(mutant: Mutant, bounds: Bounds, invariant: &str, shortest: &[&s
 }
 
 #[test]
-fn a_fence_checked_before_the_versions_are_observed_is_found_in_13_steps() {
+fn a_fence_checked_before_the_versions_are_observed_is_found_in_15_steps() {
     let steps = [
         "a run starts",
         "2: append claim",
@@ -230,8 +230,10 @@ fn a_fence_checked_before_the_versions_are_observed_is_found_in_13_steps() {
         "3: append begin",
         "3: read",
         "3: observe a0",
+        "3: keep a0",
         "3: publish a0 over 1.5",
         "2: observe a0",
+        "2: keep a0",
         "2: publish a0 over 3.3",
         "3: append commit",
     ];
@@ -239,13 +241,14 @@ fn a_fence_checked_before_the_versions_are_observed_is_found_in_13_steps() {
 }
 
 #[test]
-fn a_publication_that_no_entry_announces_is_found_in_6_steps() {
+fn a_publication_that_no_entry_announces_is_found_in_7_steps() {
     let steps = [
         "a run starts",
         "2: append claim",
         // Not written.
         "2: append begin",
         "2: observe a0",
+        "2: keep a0",
         "2: read",
         "2: publish a0 over 1.5",
     ];
@@ -253,17 +256,19 @@ fn a_publication_that_no_entry_announces_is_found_in_6_steps() {
 }
 
 #[test]
-fn a_publication_over_any_version_is_found_in_13_steps() {
+fn a_publication_over_any_version_is_found_in_15_steps() {
     let steps = [
         "a run starts",
         "2: append claim",
         "2: append begin",
         "a run starts",
         "2: observe a0",
+        "2: keep a0",
         "2: read",
         "3: append claim",
         "3: append begin",
         "3: observe a0",
+        "3: keep a0",
         "3: read",
         "3: publish a0 over 1.5",
         "2: publish a0 over 1.5",
@@ -280,12 +285,13 @@ fn an_entry_of_another_taken_for_ours_is_found_in_5_steps() {
 }
 
 #[test]
-fn our_own_entry_taken_for_that_of_another_is_found_in_7_steps() {
+fn our_own_entry_taken_for_that_of_another_is_found_in_8_steps() {
     let steps = [
         "a run starts",
         "2: append claim",
         "2: append begin",
         "2: observe a0",
+        "2: keep a0",
         "2: read",
         "2: publish a0 over 1.5",
         "2: append commit (After)",
@@ -294,13 +300,14 @@ fn our_own_entry_taken_for_that_of_another_is_found_in_7_steps() {
 }
 
 #[test]
-fn a_newer_claim_taken_for_a_mere_conflict_is_found_in_9_steps() {
+fn a_newer_claim_taken_for_a_mere_conflict_is_found_in_10_steps() {
     let steps = [
         "a run starts",
         "2: append claim",
         "2: append begin",
         "a run starts",
         "2: observe a0",
+        "2: keep a0",
         "2: read",
         "2: publish a0 over 1.5",
         "3: append claim",

@@ -34,7 +34,7 @@ fn what_is_replaced_is_kept_between_the_look_and_the_fence() {
     assert!(
         trace.starts_with(
             "append begin, compute, observe a0, observe b0, observe a1, observe b1, \
-             keep a0, keep b0, keep a1, keep b1, read, publish a0 over v1"
+             keep a0, keep b0, keep a1, keep b1, read, publish a0 over 1.5"
         ),
         "{trace}"
     );
