@@ -81,7 +81,8 @@ pub struct Garbage {
 }
 
 /// What of `listing` nothing needs, as far as the log tells whose fold is `state`; in key order. Of
-/// the copies of what was replaced those are needed whose keys, up to the last dot, are in `copies`.
+/// the copies of what was replaced those are needed whose keys, up to the last dot, are in
+/// `copies`.
 #[must_use]
 pub fn garbage(state: &State, listing: &[Stored], copies: &BTreeSet<String>) -> Vec<Garbage> {
     let stretches = state.windows.stretches().map(|(_, stretch)| &stretch.stored);

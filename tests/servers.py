@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Starts the servers that tests of object stores talk to, runs a command, and ends them.
 
-usage: servers.py [--moto MOTO_SERVER] [--azurite AZURITE] [--liar S3S_FS] -- COMMAND ...
+usage: servers.py [--moto PYTHON] [--azurite AZURITE] [--liar S3S_FS] -- COMMAND ...
+
+PYTHON must be able to import `moto.server`.
 
 Each server listens on a free port of the loopback interface and keeps its data in memory, or in a
 folder that is removed afterwards. The command finds them in its environment:
@@ -33,6 +35,16 @@ ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 STARTS_WITHIN = 60  # seconds
+
+# One request at a time: its threads look and then write, so that on a busy machine two racing
+# creations could both win.
+MOTO = """
+import sys
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import run_simple
+application = DomainDispatcherApplication(create_backend_app)
+run_simple("127.0.0.1", int(sys.argv[1]), application, threaded=False)
+"""
 
 
 def free_port():
@@ -105,7 +117,7 @@ def main():
         try:
             if arguments.moto:
                 port = free_port()
-                servers.append(start([arguments.moto, "-H", "127.0.0.1", "-p", str(port)], port))
+                servers.append(start([arguments.moto, "-c", MOTO, str(port)], port))
                 endpoint = f"http://127.0.0.1:{port}"
                 put(f"{endpoint}/{BUCKET}", {"Content-Type": "application/xml"})
                 environment["HIGHWATER_TEST_S3"] = endpoint

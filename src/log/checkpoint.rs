@@ -115,8 +115,10 @@ impl StateLog {
             let why = format!("a checkpoint was made of it, up to entry {seq}, and it is missing");
             return Err(self.damaged(seq, &why));
         };
-        let (_, found) =
-            crate::state::codec::decode(&bytes).map_err(|why| self.undecodable(seq, &why))?;
+        let (_, found) = match crate::state::codec::decode(&bytes) {
+            Ok(decoded) => decoded,
+            Err(why) => self.read_again(seq, &why).await?,
+        };
         if found == hash {
             return Ok(());
         }

@@ -216,6 +216,7 @@ pub(super) fn not_done(state: &State) -> Error {
 /// The committed objects of `output`, or of all outputs, and the hashes of their bytes.
 fn named<'a>(state: &'a State, output: Option<&'a str>) -> impl Iterator<Item = (&'a str, Sha256)> {
     let outputs = state.windows.values().flat_map(|window| &window.committed.outputs);
+    let outputs = outputs.chain(state.blank.values().flat_map(|window| &window.outputs));
     let outputs = outputs.filter(move |other| output.is_none_or(|name| name == other.name));
     outputs.map(|output| (output.path.as_str(), output.sha256))
 }

@@ -48,7 +48,7 @@ impl Margins {
             cell.0 = start.map_or(cell.0, |start| start.max(cell.0));
             cell.1 = end.map_or(cell.1, |end| end.min(cell.1));
         };
-        // Where windows begin to see: their starts, moved back. No window begins after the last one.
+        // Where windows begin to see: their starts, moved back. None begins after the last one.
         let ahead = at.plus(self.lookback).unwrap_or(EventTime::from_micros(i64::MAX));
         if let Some(window) = grid.window_at(ahead.min(LAST)) {
             let (start, end) = (window.start().minus(self.lookback), window.end());

@@ -17,6 +17,7 @@ use highwater::log::Pace;
 use highwater::report::{NoObserver, PipelineReport, Problem};
 use highwater::run::{Asked, Depth, Extent, run_pipeline, verify_pipeline};
 use highwater::spec::{Location, ProjectSpec, SourceOrigin};
+use highwater::time::Span;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
@@ -76,7 +77,11 @@ pub(crate) struct Project {
     folder: TempDir,
     /// What `config.toml` says: to prove it right takes longer than a tiny run.
     spec: ProjectSpec,
+    pace: Pace,
 }
+
+/// So that every test of more than a few windows is one of checkpoints too.
+const PACE: Pace = Pace { entries: 5, windows: 3 };
 
 impl Project {
     /// A project that nothing was fed to yet.
@@ -91,7 +96,12 @@ impl Project {
             environment: &[],
             read_sql: &|path| fs::read_to_string(path),
         });
-        Self { folder, spec: spec.unwrap() }
+        Self { folder, spec: spec.unwrap(), pace: PACE }
+    }
+
+    /// The same project as it works without a checkpoint.
+    pub(crate) fn without_checkpoints(self) -> Self {
+        Self { pace: Pace::default(), ..self }
     }
 
     /// The same project in another folder: its files have the same times.
@@ -118,7 +128,7 @@ impl Project {
         for reference in spec.pipelines.iter_mut().flat_map(|pipeline| &mut pipeline.references) {
             reference.folder = moved(&reference.folder);
         }
-        Self { folder, spec }
+        Self { folder, spec, pace: self.pace }
     }
 
     /// What its configuration says.
@@ -153,9 +163,11 @@ impl Project {
 
     /// The project as the library opens it.
     pub(crate) fn open(&self) -> highwater::run::Project {
-        let project = highwater::run::Project::new(self.spec.clone(), Clock::system()).unwrap();
-        // So that every test of more than a few windows is one of checkpoints too.
-        project.with_pace(Pace { entries: 5, windows: 3 })
+        let mut spec = self.spec.clone();
+        // Between fork and exec, a child of another test holds every lock of this process.
+        spec.lease.wait_for = Span::from_seconds(10);
+        let project = highwater::run::Project::new(spec, Clock::system()).unwrap();
+        project.with_pace(self.pace)
     }
 
     /// Runs every pipeline in this process, whatever becomes of it.
@@ -197,7 +209,8 @@ impl Project {
             }
         }
         command.current_dir(self.folder.path()).args(args).env("NO_COLOR", "1");
-        command.env("HIGHWATER_PACE", "5:3");
+        let Pace { entries, windows } = self.pace;
+        command.env("HIGHWATER_PACE", format!("{entries}:{windows}"));
         command
     }
 

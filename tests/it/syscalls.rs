@@ -23,7 +23,7 @@ const LOG: &str = "_highwater/tiny/log";
 
 /// Three windows that close, one that does not.
 fn fed() -> Project {
-    let project = Project::new(TINY);
+    let project = Project::new(TINY).without_checkpoints();
     let at = |hour: i64| DAY_0 + hour * HOUR;
     project.feed("a.parquet", &[(at(0), "a", 60), (at(1), "a", 60), (at(1) + 5, "b", 70)]);
     project.feed("b.parquet", &[(at(2), "a", 80), (at(3), "c", 90)]);

@@ -42,7 +42,7 @@ const NOW: [&str; 4] = ["vacuum", "--retention", "0s", "--yes"];
 
 /// Runs that each bring one file: their segments take the place of those before.
 fn merged() -> Project {
-    let project = Project::new(TINY);
+    let project = Project::new(TINY).without_checkpoints();
     for hour in 0..4 {
         project.feed(&format!("{hour}.parquet"), &[(DAY_0 + hour * HOUR, "a", 60 + hour)]);
         project.run();

@@ -348,6 +348,8 @@ fn known(state: &State, suspects: &[Suspect]) -> BTreeSet<String> {
         return BTreeSet::new();
     }
     let outputs = state.windows.values().flat_map(|window| &window.committed.outputs);
+    // What was begun and given up has an object without a row.
+    let outputs = outputs.chain(state.blank.values().flat_map(|window| &window.outputs));
     let known = outputs.map(|output| &output.path).filter(|path| strays.contains(path.as_str()));
     known.cloned().collect()
 }

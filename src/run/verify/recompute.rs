@@ -26,7 +26,11 @@ pub(super) async fn recompute(checker: &mut Checker<'_>) -> Result<Recomputed> {
     let (project, spec) = (checker.project, checker.spec);
     let mut counts = Recomputed::default();
     let session = Session::new(project, spec);
-    let opened = project.open(spec).await?;
+    let mut opened = project.open(spec).await?;
+    if let Some(state) = &mut opened.state {
+        let wanted = state.wanted_whole();
+        opened.log.recall(state, wanted).await?;
+    }
     let Some(committed) = &opened.state else { return Ok(counts) };
     let foreseen = project.foresee(&session, &opened, None).await?;
     let prepared = session.prepare(&project.engine, &foreseen.look, &foreseen.ledger).await?;

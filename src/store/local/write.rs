@@ -36,6 +36,8 @@ impl LocalStore {
 
     fn try_adopt(&self, key: &str, from: &Path, seen: &str) -> Result<Option<Written>, Failure> {
         let target = self.settled(key)?;
+        // A name for a link would be a link too.
+        self.refuse_link(key, from)?;
         let opened = File::open(from).ok().filter(|file| is_version(file, seen));
         let Some(opened) = opened else { return Ok(None) };
         // Nobody knows who wrote it, and whether they synced it.
