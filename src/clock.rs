@@ -1,6 +1,8 @@
-//! The only file that reads the time of day, or makes ids: both once per need, at the edge.
+//! The only file that reads the time of day, makes ids, or waits: once per need, at the edge.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::fmt;
+use std::pin::Pin;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
@@ -8,33 +10,81 @@ use crate::time::{ProcessingTime, Span};
 
 /// Where a run takes its time and its ids from.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Clock {
-    fixed: Option<ProcessingTime>,
+pub struct Clock(Source);
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Source {
+    #[default]
+    System,
+    Fixed(ProcessingTime),
+    Simulated(&'static dyn TimeSource),
+}
+
+/// A time that passes as a simulation says.
+pub trait TimeSource: fmt::Debug + Send + Sync {
+    /// Now.
+    fn now(&self) -> ProcessingTime;
+
+    /// An id that nobody else was given; later ones sort after earlier ones.
+    fn new_id(&self) -> Uuid;
+
+    /// Waits until `time` has passed.
+    fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
 impl Clock {
     /// The clock of the machine.
     #[must_use]
     pub fn system() -> Self {
-        Self { fixed: None }
+        Self(Source::System)
     }
 
     /// A clock that stands at `at`, for runs that must give the same answer twice.
     #[must_use]
     pub fn fixed(at: ProcessingTime) -> Self {
-        Self { fixed: Some(at) }
+        Self(Source::Fixed(at))
+    }
+
+    /// A clock of a simulation.
+    #[must_use]
+    pub fn simulated(source: &'static dyn TimeSource) -> Self {
+        Self(Source::Simulated(source))
     }
 
     /// Now.
     #[must_use]
     pub fn now(&self) -> ProcessingTime {
-        self.fixed.unwrap_or_else(|| since_epoch(read_system_time()))
+        match self.0 {
+            Source::System => since_epoch(read_system_time()),
+            Source::Fixed(at) => at,
+            Source::Simulated(source) => source.now(),
+        }
+    }
+
+    /// Waits until `time` has passed.
+    pub async fn sleep(&self, time: Duration) {
+        match self.0 {
+            Source::System | Source::Fixed(_) => tokio::time::sleep(time).await,
+            Source::Simulated(source) => source.sleep(time).await,
+        }
+    }
+
+    /// What `work` comes to; `None` if it does not within `time`: then it is dropped.
+    pub async fn timeout<T>(&self, time: Duration, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            result = work => Some(result),
+            () = self.sleep(time) => None,
+        }
     }
 
     /// A new id, unique in the world; later ones sort after earlier ones.
     #[must_use]
     pub fn new_id(&self) -> Uuid {
-        now_v7()
+        match self.0 {
+            Source::System | Source::Fixed(_) => now_v7(),
+            Source::Simulated(source) => source.new_id(),
+        }
     }
 }
 

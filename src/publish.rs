@@ -213,7 +213,7 @@ impl World<'_> {
                     Event::EntryRead(read.map(|bytes| bytes.map(Vec::from)).map_err(fault))
                 }
                 Effect::Pause { tries } => {
-                    tokio::time::sleep(pause(tries, self.clock.new_id().as_u128())).await;
+                    self.clock.sleep(pause(tries, self.clock.new_id().as_u128())).await;
                     Event::Paused
                 }
                 Effect::Compute(batch) => Event::Computed(self.compute(&batch).await),

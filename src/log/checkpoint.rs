@@ -135,15 +135,13 @@ impl StateLog {
     /// If the log is damaged; if the store fails.
     pub async fn recall(&self, state: &mut State, wanted: Vec<SegmentRef>) -> Result<()> {
         for segment in wanted {
-            match self.windows_of(&segment).await? {
-                Some(windows) => state.recall(windows),
-                None => {
-                    let whole = self.replay_until(state.head.seq).await?;
-                    let whole = whole.into_iter().flat_map(|whole| whole.windows.into_loaded());
-                    state.recall(whole);
-                    return Ok(());
-                }
+            if let Some(windows) = self.windows_of(&segment).await? {
+                state.recall(windows);
+                continue;
             }
+            let whole = self.replay_until(state.head.seq).await?;
+            state.recall(whole.into_iter().flat_map(|whole| whole.windows.into_loaded()));
+            return Ok(());
         }
         Ok(())
     }
@@ -190,8 +188,7 @@ impl StateLog {
         let hash = Sha256::of(&bytes);
         self.store_derived(&key, bytes, hash).await?;
         crate::crashpoint::pass("checkpoint.after");
-        let hint =
-            serde_json::to_vec(&LatestHint { key }).map_err(|why| textless(why.to_string()))?;
+        let hint = serde_json::to_vec(&LatestHint { key }).map_err(textless)?;
         self.store().overwrite(layout::LATEST, Bytes::from(hint)).await?;
         Ok(state)
     }
@@ -209,6 +206,6 @@ impl StateLog {
     }
 }
 
-fn textless(why: String) -> Error {
+fn textless(why: impl std::fmt::Display) -> Error {
     Error::new(Code::Bug, format!("a checkpoint has no text: {why}"))
 }

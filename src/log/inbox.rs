@@ -86,14 +86,15 @@ impl<'a> Inbox<'a> {
         let mut items = Vec::new();
         for seen in self.store.list(layout::INBOX).await?.into_iter().take(ITEMS_MAX) {
             let Some(id) = layout::inbox_of(&seen.key) else { continue };
-            let request = self.read(&seen).await;
+            // One that is gone was taken in since it was listed.
+            let Some(request) = self.read(&seen).await.transpose() else { continue };
             items.push(InboxItem { id, request, seen });
         }
         items.sort_by_key(|item| item.id);
         Ok(items)
     }
 
-    async fn read(&self, seen: &ObjectMeta) -> Result<Request> {
+    async fn read(&self, seen: &ObjectMeta) -> Result<Option<Request>> {
         let unusable = |why: &str| {
             let name = self.store.name_of(&seen.key);
             Error::new(Code::BadValue, format!("{name} is no request: {why}"))
@@ -102,8 +103,8 @@ impl<'a> Inbox<'a> {
         if seen.size > ITEM_BYTES_MAX {
             return Err(unusable("it is too large"));
         }
-        let bytes = self.store.read(&seen.key).await?.unwrap_or_default();
-        decode_request(&bytes).map_err(|why| unusable(&why.to_string()))
+        let Some(bytes) = self.store.read(&seen.key).await? else { return Ok(None) };
+        decode_request(&bytes).map(Some).map_err(|why| unusable(&why.to_string()))
     }
 
     /// Removes `item`, which the log has.

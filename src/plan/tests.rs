@@ -12,6 +12,7 @@ use story::{Story, record, render, timeline};
 
 use super::*;
 use crate::error::Code;
+use crate::state::Request;
 use crate::state::tests::log::{hour, hour_of};
 use crate::time::Span;
 

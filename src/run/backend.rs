@@ -19,7 +19,7 @@ pub(super) enum Backend {
     /// A folder of this machine.
     Folder(PathBuf),
     /// A prefix of an object store.
-    Prefix(RemoteStore),
+    Prefix(Box<RemoteStore>),
 }
 
 impl Backend {
@@ -79,7 +79,7 @@ impl Backends {
     pub(super) fn new(spec: &ProjectSpec, connect: &mut Connect<'_>) -> Result<Self> {
         let mut backend = |location: &Location| match location {
             Location::Folder(folder) => Ok(Backend::Folder(folder.clone())),
-            Location::Prefix(prefix) => connect(prefix).map(Backend::Prefix),
+            Location::Prefix(prefix) => connect(prefix).map(Box::new).map(Backend::Prefix),
         };
         let (root, state) = (backend(&spec.root)?, backend(&spec.state)?);
         let mut tables = BTreeMap::new();

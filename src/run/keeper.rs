@@ -41,7 +41,7 @@ impl Keeper {
         let mut publisher = Publisher::new(log.clone(), outputs, *clock, identity.clone(), state);
         let first = publisher.append(claim).await?;
         let (store, epoch) = (log.store().clone(), publisher.state().epoch);
-        let heart = show_alive(store, epoch, info, project.spec.lease, &lease);
+        let heart = show_alive(store, epoch, info, project.spec.lease, &lease, *clock);
         Ok(Self { publisher, log, first, _heart: heart, _lease: lease })
     }
 

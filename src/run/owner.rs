@@ -52,6 +52,8 @@ pub(super) async fn claim_outputs(
                 .map_err(|why| Error::new(Code::Bug, format!("an owner has no text: {why}")))?;
             match outputs.create(&key, Bytes::from(text)).await {
                 Written::Refused(why) | Written::Untrusted(why) => return Err(why),
+                // Whoever created it, it says who owns the output; unless nobody did.
+                Written::Unclear(why) if outputs.head(&key).await?.is_none() => return Err(why),
                 Written::Stored | Written::Unclear(_) => {}
             }
         }

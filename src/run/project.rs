@@ -111,15 +111,16 @@ impl Project {
         self.spec.engine.temp_directory.join(format!("highwater-{state}-{run}"))
     }
 
-    /// What `backend` holds `name` below it, for the pipeline `of`.
+    /// What `backend` holds `name` below it, for the pipeline `of`. What `is_private` nobody but its
+    /// owner may look into.
     fn store(
         &self,
         backend: &Backend,
         name: &str,
         label: String,
         of: &PipelineName,
+        is_private: bool,
     ) -> Arc<dyn Store> {
-        let is_private = std::ptr::eq(backend, &self.backends.state);
         let store = backend.store(name, label, self.staging(of), is_private, self.clock);
         match &self.fault {
             Some(fault) => Arc::new(FaultyStore::new(store, fault.clone())),
@@ -131,14 +132,14 @@ impl Project {
     #[must_use]
     pub fn log(&self, name: &PipelineName) -> StateLog {
         let label = self.spec.state.below(name.as_str()).label(&self.spec.root);
-        let store = self.store(&self.backends.state, name.as_str(), label, name);
+        let store = self.store(&self.backends.state, name.as_str(), label, name, true);
         StateLog::new(store, name.clone())
     }
 
     /// The store of the pipeline's outputs.
     #[must_use]
     pub fn outputs(&self, name: &PipelineName) -> Arc<dyn Store> {
-        self.store(&self.backends.root, "", String::new(), name)
+        self.store(&self.backends.root, "", String::new(), name, false)
     }
 
     /// The stores of the pipeline's sources and reference tables.
@@ -147,7 +148,7 @@ impl Project {
         let of_table = |table: &str, label: String| {
             let backend = self.backends.tables.get(&(spec.name.clone(), table.to_owned()));
             let store = match backend {
-                Some(backend) => self.store(backend, "", label, &spec.name),
+                Some(backend) => self.store(backend, "", label, &spec.name, false),
                 // It reads what another pipeline commits.
                 None => self.outputs(&spec.name),
             };
@@ -176,7 +177,7 @@ impl Project {
     ) -> Result<Lease> {
         match self.state_folder(name) {
             Some(folder) => Lease::lock(&folder, name, info, self.spec.lease).await,
-            None => Lease::wait(log, &info.who, self.spec.lease).await,
+            None => Lease::wait(log, &info.who, self.spec.lease, self.clock).await,
         }
     }
 

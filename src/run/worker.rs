@@ -93,7 +93,8 @@ impl<'a> Worker<'a> {
         let first = self.state().head.seq.next().unwrap_or(Seq(0));
         self.claim(lease).await?;
         let (store, lease_spec) = (self.log.store().clone(), self.project.spec.lease);
-        let heart = show_alive(store, self.state().epoch, info, lease_spec, lease);
+        let (epoch, clock) = (self.state().epoch, self.project.clock);
+        let heart = show_alive(store, epoch, info, lease_spec, lease, clock);
         self.progress = heart.progress();
         let worked = self.work_claimed(asked, stop, observer, report).await;
         // An error that leaves the log in order leaves it released too; after any other, the next

@@ -56,6 +56,7 @@ impl Windows {
     }
 
     /// The windows with their facts in memory, ascending. All there are, if all was recalled.
+    #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&EventTime, &WindowState)> {
         self.loaded.iter()
     }
@@ -67,11 +68,13 @@ impl Windows {
     }
 
     /// Their starts.
+    #[must_use]
     pub fn keys(&self) -> impl DoubleEndedIterator<Item = &EventTime> {
         self.loaded.keys()
     }
 
     /// The same without their starts.
+    #[must_use]
     pub fn values(&self) -> impl DoubleEndedIterator<Item = &WindowState> {
         self.loaded.values()
     }

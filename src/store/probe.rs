@@ -292,8 +292,8 @@ impl Round<'_> {
     }
 
     async fn pause(&self, tried: u32) {
-        tokio::time::sleep(PAUSE.saturating_mul(1_u32.checked_shl(tried).unwrap_or(u32::MAX)))
-            .await;
+        let pause = PAUSE.saturating_mul(1_u32.checked_shl(tried).unwrap_or(u32::MAX));
+        self.clock.sleep(pause).await;
     }
 
     /// Removes what this round stored. Best effort: what stays behind is in nobody's way.

@@ -29,6 +29,7 @@ mod retire;
 mod rollback;
 mod s3;
 mod scale;
+mod simulation;
 mod support;
 mod syscalls;
 mod tidy;

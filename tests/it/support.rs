@@ -11,6 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::util::display::array_value_to_string;
+use bytes::Bytes;
 use highwater::clock::Clock;
 use highwater::config::{ConfigInput, load};
 use highwater::log::Pace;
@@ -313,15 +314,20 @@ pub(crate) fn flight_days(first: &str, last: &str) -> Vec<String> {
 
 /// Writes `rows` as a Parquet file.
 pub(crate) fn write_rows(path: &Path, rows: &[Row]) {
+    fs::write(path, parquet_of(rows)).unwrap();
+}
+
+/// `rows` as a Parquet file.
+pub(crate) fn parquet_of(rows: &[Row]) -> Bytes {
     let at = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|row| row.0));
     let keys = rows.iter().map(|row| Some(row.1)).collect::<StringArray>();
     let values = rows.iter().map(|row| row.2).collect::<Int64Array>();
     let columns: [(&str, ArrayRef); 3] =
         [("event_time", Arc::new(at)), ("key", Arc::new(keys)), ("value", Arc::new(values))];
     let batch = RecordBatch::try_from_iter(columns).unwrap();
-    let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), None);
-    writer.as_mut().unwrap().write(&batch).unwrap();
-    writer.unwrap().close().unwrap();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    Bytes::from(writer.into_inner().unwrap())
 }
 
 /// The rows of a Parquet file as text, in their order: `key=a n=1 total=5`.

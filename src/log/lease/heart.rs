@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
 use super::LeaseInfo;
+use crate::clock::Clock;
 use crate::error::Result;
 use crate::id::Epoch;
 use crate::store::{Store, layout};
@@ -66,10 +67,12 @@ impl Heart {
         info: LeaseInfo,
         pause: Span,
         at_once: bool,
+        clock: Clock,
     ) -> Self {
         let progress = Arc::new(Progress::default());
         let pause = Duration::from_micros(u64::try_from(pause.micros()).unwrap_or(u64::MAX));
-        let beating = tokio::spawn(beat(store, epoch, info, pause, at_once, progress.clone()));
+        let beating =
+            tokio::spawn(beat(store, epoch, info, pause, at_once, progress.clone(), clock));
         Self { progress, beating }
     }
 
@@ -93,9 +96,10 @@ async fn beat(
     pause: Duration,
     at_once: bool,
     progress: Arc<Progress>,
+    clock: Clock,
 ) {
     if !at_once {
-        tokio::time::sleep(pause).await;
+        clock.sleep(pause).await;
     }
     for beat in 1_u64.. {
         let beat = Beat {
@@ -108,7 +112,7 @@ async fn beat(
             // A beat that fails is followed by another one.
             let _ = store.overwrite(&layout::heartbeat(epoch), Bytes::from(text)).await;
         }
-        tokio::time::sleep(pause).await;
+        clock.sleep(pause).await;
     }
 }
 

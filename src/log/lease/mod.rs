@@ -21,6 +21,7 @@ pub use staging::sweep_staging;
 
 use self::lock::Lock;
 use super::StateLog;
+use crate::clock::Clock;
 use crate::error::{Code, Error, Result};
 use crate::id::{Epoch, PipelineName, RunId};
 use crate::spec::LeaseSpec;
@@ -76,8 +77,8 @@ impl Lease {
     /// # Errors
     /// [`Code::LeaseHeld`] if the holder is alive, and `spec` does not say to wait longer; if the
     /// log cannot be read.
-    pub async fn wait(log: &StateLog, who: &Who, spec: LeaseSpec) -> Result<Self> {
-        let turn = turn::wait(log, who, spec).await?;
+    pub async fn wait(log: &StateLog, who: &Who, spec: LeaseSpec, clock: Clock) -> Result<Self> {
+        let turn = turn::wait(log, who, spec, clock).await?;
         Ok(Self { lock: None, turn })
     }
 
@@ -103,10 +104,11 @@ pub fn show_alive(
     info: LeaseInfo,
     spec: LeaseSpec,
     lease: &Lease,
+    clock: Clock,
 ) -> Heart {
     // A lock shows by itself that its holder is alive: the beats only tell people how far it is.
     let is_needed_at_once = lease.lock.is_none();
-    Heart::start(store, epoch, info, spec.heartbeat, is_needed_at_once)
+    Heart::start(store, epoch, info, spec.heartbeat, is_needed_at_once, clock)
 }
 
 /// The error for a lease that somebody else holds.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::heart::{Beat, newest_beat};
 use super::{Turn, lease_held};
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::id::{Epoch, PipelineName};
 use crate::log::StateLog;
@@ -23,8 +24,13 @@ const LOOKS_PER_HEARTBEAT: i64 = 4;
 const LOOK_EVERY_MIN: Duration = Duration::from_millis(20);
 
 /// Waits until `who` may claim the log. `None` if there is no log yet, or nobody holds it.
-pub(super) async fn wait(log: &StateLog, who: &Who, spec: LeaseSpec) -> Result<Option<Turn>> {
-    let mut watch = Watch { spec, slept: Duration::ZERO };
+pub(super) async fn wait(
+    log: &StateLog,
+    who: &Who,
+    spec: LeaseSpec,
+    clock: Clock,
+) -> Result<Option<Turn>> {
+    let mut watch = Watch { spec, clock, slept: Duration::ZERO };
     let mut living: Option<(Epoch, Option<Beat>)> = None;
     loop {
         let Some(state) = log.read().await? else { return Ok(None) };
@@ -48,6 +54,7 @@ pub(super) async fn wait(log: &StateLog, who: &Who, spec: LeaseSpec) -> Result<O
 /// Watches a holder.
 struct Watch {
     spec: LeaseSpec,
+    clock: Clock,
     /// How long it slept so far.
     slept: Duration,
 }
@@ -64,7 +71,7 @@ impl Watch {
         let first = newest_beat(store, state.epoch).await?;
         let (pause, mut still) = (pause(self.spec.heartbeat), Duration::ZERO);
         while still < duration(self.spec.patience) {
-            tokio::time::sleep(pause).await;
+            self.clock.sleep(pause).await;
             still = still.saturating_add(pause);
             self.slept = self.slept.saturating_add(pause);
             let beat = newest_beat(store, state.epoch).await?;

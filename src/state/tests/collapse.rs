@@ -85,7 +85,7 @@ fn assert_same(small: &Small, state: &State) {
             let computed = |state: &State| state.computed_at(hour(from), &grid);
             let known = |one: crate::state::Computed| (one.window, one.query, one.references);
             assert_eq!(computed(state_of).map(known), computed(state).map(known));
-            for to in from + 1..HOURS + 1 {
+            for to in (from + 1)..=HOURS {
                 let has = |state: &State| state.has_computed_in(hour(from), hour(to));
                 assert_eq!(has(state_of), has(state), "{from} to {to}");
             }

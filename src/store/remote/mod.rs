@@ -103,6 +103,7 @@ pub struct RemoteStore {
 struct Client {
     store: Arc<dyn ObjectStore>,
     answers_for: Duration,
+    clock: Clock,
 }
 
 impl Client {
@@ -111,9 +112,9 @@ impl Client {
         &self,
         call: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Failure> {
-        match tokio::time::timeout(self.answers_for, call).await {
-            Ok(answer) => answer.map_err(Into::into),
-            Err(_) => Err(Failure::damaged("the store did not answer in time")),
+        match self.clock.timeout(self.answers_for, call).await {
+            Some(answer) => answer.map_err(Into::into),
+            None => Err(Failure::damaged("the store did not answer in time")),
         }
     }
 }
@@ -129,7 +130,7 @@ impl RemoteStore {
     #[must_use]
     pub fn new(prefix: Prefix, clients: Clients, bounds: Bounds, clock: Clock) -> Self {
         let Clients { small, data } = clients;
-        let client = |store, span| Client { store, answers_for: duration(span) };
+        let client = |store, span| Client { store, answers_for: duration(span), clock };
         Self {
             prefix,
             small: client(small, bounds.small_for),
@@ -206,7 +207,7 @@ impl RemoteStore {
                         && made < tries
                         && watch.elapsed() < self.retry.retry_timeout =>
                 {
-                    tokio::time::sleep(pause(made, self.clock.new_id().as_u128())).await;
+                    self.clock.sleep(pause(made, self.clock.new_id().as_u128())).await;
                     made = made.saturating_add(1);
                 }
                 result => return result,

@@ -1,5 +1,7 @@
 //! Who holds which lease, as text.
 
+use std::fmt::Write;
+
 use super::{ago, counted, lines, number, table};
 use crate::report::{Held, LeaseReport, Signs};
 use crate::time::ProcessingTime;
@@ -25,7 +27,7 @@ pub fn lease(leases: &[LeaseReport], now: ProcessingTime) -> String {
     let mut text = lines(&table);
     for lease in leases.iter().filter(|lease| lease.left > 0) {
         let requests = counted(number(lease.left), "request");
-        text.push_str(&format!("{}: {requests} left for the next look\n", lease.pipeline));
+        let _ = writeln!(text, "{}: {requests} left for the next look", lease.pipeline);
     }
     text
 }
