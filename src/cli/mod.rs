@@ -81,8 +81,7 @@ fn start(cli: &Cli, output: &Output) -> Result<u8, Failed> {
             Command::Plan(args) => plan::plan(&project, args, output).await,
             Command::Run(args) => run::run(&project, args, output).await,
             Command::Backfill(args) => run::backfill(&project, args, output).await,
-            // The largest of these futures: the others need not carry its size.
-            Command::Reprocess(args) => Box::pin(run::reprocess(&project, args, output)).await,
+            Command::Reprocess(args) => run::reprocess(&project, args, output).await,
             Command::Rollback(args) => rollback::rollback(&project, args, output).await,
             Command::Status(args) => status::status(&project, args, output).await,
             Command::History(args) => history::history(&project, args, output).await,

@@ -45,7 +45,9 @@ pub async fn run_pipeline(
     let watch = Stopwatch::start();
     let mut session = Session::new(project, spec);
     let mut report = PipelineReport::new(spec.name.clone());
-    if let Err(why) = drive(project, &mut session, asked, stop, observer, &mut report).await {
+    // Boxed: all that a run holds would lie in the future of every command.
+    let driven = Box::pin(drive(project, &mut session, asked, stop, observer, &mut report)).await;
+    if let Err(why) = driven {
         report.errors.push(why);
     }
     report.bytes_read = session.bytes_read();
@@ -115,7 +117,13 @@ async fn drive(
         (opened, foreseen, prepared)
     };
     let mut worker = Worker::new(project, session, opened, opening, foreseen.look, prepared);
-    worker.work(&lease, info, asked, stop, observer, report).await
+    match worker.work(&lease, info, asked, stop, observer, report).await {
+        // Somebody else claimed the log in the same moment.
+        Err(why) if why.code() == Code::LeaseHeld && report.request.is_none() => {
+            leave(project, &worker.log, asked, why, report).await
+        }
+        ended => ended,
+    }
 }
 
 /// Another process holds the lease: what was asked for is left to it, where it can be.

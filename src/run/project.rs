@@ -111,8 +111,8 @@ impl Project {
         self.spec.engine.temp_directory.join(format!("highwater-{state}-{run}"))
     }
 
-    /// What `backend` holds `name` below it, for the pipeline `of`. What `is_private` nobody but its
-    /// owner may look into.
+    /// What `backend` holds `name` below it, for the pipeline `of`. What `is_private` nobody but
+    /// its owner may look into.
     fn store(
         &self,
         backend: &Backend,

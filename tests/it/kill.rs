@@ -1,13 +1,12 @@
 //! The real binary is killed, at every instant that has a name and at random ones; the next plain
 //! run ends where an undisturbed one would have.
 
+mod points;
 mod random;
 mod signals;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Child, ChildStderr, Stdio};
 
 use highwater::log::Inbox;
@@ -17,8 +16,8 @@ use serde_json::json;
 
 use crate::chain;
 use crate::equal::assert_equal;
+use crate::rollback;
 use crate::support::{DAY_0, HOUR, Outputs, Project, Row, TINY, block_on, code, each, files_below};
-use crate::{retire, rollback, vacuum};
 
 /// Cases that run at the same time.
 const AT_ONCE: usize = 2;
@@ -488,35 +487,4 @@ fn what_a_killed_process_staged_is_swept_by_the_next_that_writes() {
     assert_eq!(files_below(&staging).len(), 9);
     run_well(&project, &["run"]);
     assert_eq!(files_below(staging), [""; 0]);
-}
-
-#[test]
-fn every_named_point_of_the_source_is_killed_at() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut named = BTreeSet::new();
-    for file in files_below(&root) {
-        let text = fs::read_to_string(root.join(file)).unwrap();
-        for call in text.split("crashpoint::pass(").skip(1) {
-            let name = call.split('"').nth(1).unwrap().to_owned();
-            match name.strip_prefix("{kind}") {
-                Some(end) => named.extend(kinds().iter().map(|kind| format!("{kind}{end}"))),
-                None => _ = named.insert(name),
-            }
-        }
-    }
-    let points = SCENARIOS.iter().flat_map(|scenario| scenario.points);
-    let points = points.chain(retire::POINTS).chain(vacuum::POINTS);
-    let killed: BTreeSet<_> =
-        points.map(|point| point.split(':').next().unwrap().to_owned()).collect();
-    assert_eq!(named, killed);
-}
-
-/// The kinds of entries that a run appends: a log is begun by `init` outside of any batch.
-fn kinds() -> Vec<String> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/state/entry/mod.rs");
-    let text = fs::read_to_string(source).unwrap();
-    let (_, rest) = text.split_once("pub fn kind(&self)").unwrap();
-    let (body, _) = rest.split_once("\n    }\n").unwrap();
-    let kinds = body.split('"').skip(1).step_by(2).map(str::to_owned);
-    kinds.filter(|kind| kind != "init").collect()
 }

@@ -1,6 +1,6 @@
-//! Input files that are damaged, lie, or are something else. Each is refused by its name or read as
-//! a plain reader reads it; the process lives, within bounded memory; what was committed stands; and
-//! once whole files are in their place, everything is complete.
+//! Input files that are damaged, lie, or are something else. Each is refused by its name or read
+//! as a plain reader reads it; the process lives, within bounded memory; what was committed stands;
+//! and once whole files are in their place, everything is complete.
 
 mod damage;
 mod forge;

@@ -37,8 +37,8 @@ root = "ROOT"
 [storage.options]
 OPTIONS
 [lease]
-patience = "900ms"
-heartbeat = "150ms"
+patience = "2500ms"
+heartbeat = "250ms"
 
 [pipeline.tiny.window]
 size = "1h"

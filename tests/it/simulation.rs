@@ -20,7 +20,7 @@ use self::history::history;
 use crate::support::each;
 
 /// How many histories are tried, unless `HIGHWATER_HISTORIES` says otherwise.
-const HISTORIES: u64 = 1_500;
+const HISTORIES: u64 = 2_000;
 
 /// After so many that break a promise no more are tried.
 const BROKEN_MAX: usize = 10;

@@ -322,7 +322,13 @@ fn a_file_that_cannot_be_deleted_is_named_and_the_others_go() {
         let fault = Fault::new(call, false, false);
         let opened = project.open().with_fault(fault.clone());
         let name = opened.spec.pipelines[0].name.clone();
-        let Ok(vacuumed) = block_on(opened.vacuum(&name, Span::ZERO)) else { continue };
+        let vacuumed = block_on(opened.vacuum(&name, Span::ZERO));
+        eprintln!(
+            "call {call} of {}: {:?}",
+            fault.calls(),
+            vacuumed.as_ref().map(|v| (v.failed.len(), v.swept.len()))
+        );
+        let Ok(vacuumed) = vacuumed else { continue };
         if !vacuumed.failed.is_empty() {
             assert_eq!((vacuumed.failed.len(), vacuumed.swept.len()), (1, dead - 1));
             assert!(vacuumed.failed[0].path.contains("seg/inputs-"));

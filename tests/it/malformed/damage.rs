@@ -92,7 +92,8 @@ pub(super) fn written_as(columns: &[(&str, ArrayRef)], properties: WriterPropert
     bytes
 }
 
-/// Files of every style, cut everywhere and changed in many places. Each has an hour of its own, from
+/// Files of every style, cut everywhere and changed in many places. Each has an hour of its own,
+/// from
 /// `first` on.
 pub(super) fn files(first: usize, rows: impl Fn(usize) -> Vec<Row>) -> Vec<File> {
     let mut files: Vec<File> = Vec::new();

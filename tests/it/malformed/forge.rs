@@ -262,7 +262,8 @@ fn appended(whole: &[u8], chunk: &[u8]) -> (Vec<u8>, i64, i64) {
     ([body(whole), chunk].concat(), start, i64::try_from(chunk.len()).unwrap())
 }
 
-/// `whole` with a page for its keys on which the decoder of a debug build panics: the lengths of its
+/// `whole` with a page for its keys on which the decoder of a debug build panics: the lengths of
+/// its
 /// levels, of two billion bytes each, are added up.
 pub(super) fn panicking(whole: &[u8]) -> Vec<u8> {
     let huge = i64::from(i32::MAX);

@@ -91,17 +91,27 @@ async fn look(lake: &Lake) {
     }
 }
 
+/// Tells the reader that there is nothing more to see, also when the work panics.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 fn watched(lake: &Lake, work: impl FnOnce()) {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
             while !done.load(Ordering::SeqCst) {
                 block_on(look(lake));
-                std::thread::sleep(Duration::from_millis(20));
+                std::thread::sleep(Duration::from_millis(200));
             }
         });
+        let end = Done(&done);
         work();
-        done.store(true, Ordering::SeqCst);
+        drop(end);
         reader.join().unwrap();
     });
 }
