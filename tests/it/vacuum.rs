@@ -322,19 +322,14 @@ fn a_file_that_cannot_be_deleted_is_named_and_the_others_go() {
         let fault = Fault::new(call, false, false);
         let opened = project.open().with_fault(fault.clone());
         let name = opened.spec.pipelines[0].name.clone();
-        let vacuumed = block_on(opened.vacuum(&name, Span::ZERO));
-        eprintln!(
-            "call {call} of {}: {:?}",
-            fault.calls(),
-            vacuumed.as_ref().map(|v| (v.failed.len(), v.swept.len()))
-        );
-        let Ok(vacuumed) = vacuumed else { continue };
+        let Ok(vacuumed) = block_on(opened.vacuum(&name, Span::ZERO)) else { continue };
         if !vacuumed.failed.is_empty() {
             assert_eq!((vacuumed.failed.len(), vacuumed.swept.len()), (1, dead - 1));
             assert!(vacuumed.failed[0].path.contains("seg/inputs-"));
             named += 1;
         }
-        if fault.calls() < call {
+        // How far a log is read ahead is a matter of chance.
+        if fault.calls() + 50 < call {
             break;
         }
     }
