@@ -1,5 +1,7 @@
 //! The files that make up a pipeline's output at one moment.
 
+use serde::Serialize;
+
 use crate::hash::Sha256;
 use crate::id::{Revision, Seq};
 use crate::time::EventTime;
@@ -14,7 +16,7 @@ pub struct Manifest {
 }
 
 /// One file of a manifest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ManifestFile {
     /// The window's start.
     pub start: EventTime,

@@ -14,7 +14,7 @@ use crate::log::sweep_staging;
 use crate::plan::{BatchPlan, DueWindow, Plan, batches};
 use crate::publish::Compute;
 use crate::report::{Observer, PipelineReport, RunEvent};
-use crate::state::{BatchOutput, BatchWindow, FailedWindow};
+use crate::state::{BatchOutput, BatchWindow, FailedWindow, TimeRange};
 use crate::time::EventTime;
 
 impl Worker<'_> {
@@ -48,16 +48,7 @@ impl Worker<'_> {
         let starts: Vec<EventTime> = plan.windows.iter().map(|due| due.window.start()).collect();
         self.publisher.recall(&starts).await?;
         let windows = plan.windows.iter().map(|due| self.begun(due)).collect::<Result<Vec<_>>>()?;
-        let batch = Batch {
-            id: BatchId(self.project.clock.new_id()),
-            generation: self.state().generation,
-            query: self.state().query().map_or(Seq(0), |(seq, _)| seq),
-            references: self.references(),
-            windows,
-            empty: plan.empty,
-            base,
-            aim: Aim::Compute,
-        };
+        let batch = self.batch(windows, plan.empty, base, Aim::Compute);
         let executor = Executor {
             spec,
             engine: &self.project.engine,
@@ -70,18 +61,43 @@ impl Worker<'_> {
             staging: self.project.staging(&spec.name),
             epoch: self.state().epoch,
         };
-        let staging = executor.staging.clone();
         let seq = self.publisher.batch(batch, &executor).await?;
-        // What was staged and not published will not be.
-        sweep_staging(&staging, self.state().epoch.next().unwrap_or(self.state().epoch));
+        self.sweep_staged();
         self.progress.finish(starts.len());
         self.tell(&starts, seq, observer, report);
         self.save_if_due(report).await;
         Ok(())
     }
 
+    /// A batch of `windows` as things stand now.
+    pub(super) fn batch(
+        &self,
+        windows: Vec<BatchWindow>,
+        empty: Vec<TimeRange>,
+        base: EventTime,
+        aim: Aim,
+    ) -> Batch {
+        Batch {
+            id: BatchId(self.project.clock.new_id()),
+            generation: self.state().generation,
+            query: self.state().query().map_or(Seq(0), |(seq, _)| seq),
+            references: self.references(),
+            windows,
+            empty,
+            base,
+            aim,
+        }
+    }
+
+    /// Removes what was staged in this epoch: what is not published by now will not be.
+    pub(super) fn sweep_staged(&self) {
+        let epoch = self.state().epoch;
+        let staging = self.project.staging(&self.session.spec.name);
+        sweep_staging(&staging, epoch.next().unwrap_or(epoch));
+    }
+
     /// The entry of the reference tables, if there are any.
-    pub(super) fn references(&self) -> Option<Seq> {
+    fn references(&self) -> Option<Seq> {
         let last = self.state().references().map(|(seq, _)| seq);
         last.filter(|_| !self.session.spec.references.is_empty())
     }

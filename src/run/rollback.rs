@@ -13,8 +13,8 @@ use super::worker::Worker;
 use crate::commit::{Aim, Batch, ComputedWindow};
 use crate::error::{Code, Error, Result};
 use crate::execute::{Origin, stage_again};
-use crate::id::{BatchId, RequestId, Seq};
-use crate::log::{StateLog, sweep_staging};
+use crate::id::{RequestId, Seq};
+use crate::log::StateLog;
 use crate::plan::{DueWindow, Restore, Rollback, rollback};
 use crate::publish::Compute;
 use crate::report::{Observer, PipelineReport, RunEvent};
@@ -173,28 +173,17 @@ impl Worker<'_> {
         past: &[CommittedWindow],
         reason: Reason,
     ) -> Result<Seq> {
-        let staging = self.project.staging(&self.session.spec.name);
-        let staged = self.stage(past, reason).await;
-        let next_epoch = self.state().epoch.next().unwrap_or(self.state().epoch);
-        let (windows, computed) = match staged {
+        let (windows, computed) = match self.stage(past, reason).await {
             Ok(staged) => staged,
             Err(why) => {
-                sweep_staging(&staging, next_epoch);
+                self.sweep_staged();
                 return Err(why);
             }
         };
-        let batch = Batch {
-            id: BatchId(self.project.clock.new_id()),
-            generation: self.state().generation,
-            query: self.state().query().map_or(Seq(0), |(seq, _)| seq),
-            references: self.references(),
-            windows,
-            empty: Vec::new(),
-            base: EventTime::FIRST,
-            aim: Aim::Restore(past.iter().map(|past| (past.start, past.rev)).collect()),
-        };
+        let aim = Aim::Restore(past.iter().map(|past| (past.start, past.rev)).collect());
+        let batch = self.batch(windows, Vec::new(), EventTime::FIRST, aim);
         let seq = self.publisher.batch(batch, &Copies(computed)).await;
-        sweep_staging(&staging, next_epoch);
+        self.sweep_staged();
         seq
     }
 

@@ -13,11 +13,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::worker::Worker;
-use crate::commit::{Aim, Batch};
+use crate::commit::Aim;
 use crate::error::{Code, Error, ErrorKind, Result};
 use crate::execute::Executor;
-use crate::id::{BatchId, Seq};
-use crate::log::sweep_staging;
 use crate::plan::DueWindow;
 use crate::report::PipelineReport;
 use crate::state::{FailedWindow, Reason};
@@ -67,16 +65,8 @@ impl Worker<'_> {
             return Ok(());
         }
         let due = DueWindow::empty(window, Reason::InDoubt);
-        let batch = Batch {
-            id: BatchId(self.project.clock.new_id()),
-            generation: self.state().generation,
-            query: self.state().query().map_or(Seq(0), |(seq, _)| seq),
-            references: self.references(),
-            windows: vec![self.begun(&due)?],
-            empty: Vec::new(),
-            base: EventTime::FIRST,
-            aim: Aim::Blank(format!("{} {}", failed.code, failed.message)),
-        };
+        let aim = Aim::Blank(format!("{} {}", failed.code, failed.message));
+        let batch = self.batch(vec![self.begun(&due)?], Vec::new(), EventTime::FIRST, aim);
         let spec = self.session.spec;
         let executor = Executor {
             spec,
@@ -91,8 +81,7 @@ impl Worker<'_> {
             epoch: self.publisher.state().epoch,
         };
         let ended = self.publisher.batch(batch, &executor).await;
-        let epoch = self.publisher.state().epoch;
-        sweep_staging(&executor.staging, epoch.next().unwrap_or(epoch));
+        self.sweep_staged();
         ended.map(|_| ())
     }
 

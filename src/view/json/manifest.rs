@@ -3,10 +3,9 @@
 use serde::Serialize;
 
 use super::ErrorDoc;
-use crate::hash::Sha256;
 use crate::id::{PipelineName, Revision, Seq};
 use crate::plan::Rollback;
-use crate::report::Manifest;
+use crate::report::{Manifest, ManifestFile};
 use crate::spec::PipelineSpec;
 use crate::time::EventTime;
 
@@ -20,50 +19,19 @@ pub struct ManifestDoc {
     /// The entry it is told from; null before the first.
     pub as_of: Option<Seq>,
     /// The files, in the order of windows.
-    pub files: Vec<FileDoc>,
+    pub files: Vec<ManifestFile>,
     /// What went wrong.
     pub errors: Vec<ErrorDoc>,
-}
-
-/// One committed file.
-#[derive(Debug, Serialize)]
-pub struct FileDoc {
-    /// The window's start.
-    pub start: EventTime,
-    /// The window's end.
-    pub end: EventTime,
-    /// The window's revision.
-    pub revision: Revision,
-    /// The output's name.
-    pub output: String,
-    /// Where it is now.
-    pub path: String,
-    /// Its size.
-    pub bytes: u64,
-    /// Its rows.
-    pub rows: u64,
-    /// The hash of its bytes.
-    pub sha256: Sha256,
 }
 
 /// The document form of a manifest.
 #[must_use]
 pub fn manifest(pipeline: &PipelineName, manifest: &Manifest) -> ManifestDoc {
-    let files = manifest.files.iter().map(|file| FileDoc {
-        start: file.start,
-        end: file.end,
-        revision: file.revision,
-        output: file.output.clone(),
-        path: file.path.clone(),
-        bytes: file.bytes,
-        rows: file.rows,
-        sha256: file.sha256,
-    });
     ManifestDoc {
         schema: super::SCHEMA,
         pipeline: pipeline.clone(),
         as_of: manifest.as_of,
-        files: files.collect(),
+        files: manifest.files.clone(),
         errors: Vec::new(),
     }
 }

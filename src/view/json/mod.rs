@@ -31,7 +31,7 @@ pub use lateness::{
     SkippedSourceDoc, SourceLatenessDoc, lateness,
 };
 pub use lease::{HolderDoc, LeaseDoc, LeaseLineDoc, lease};
-pub use manifest::{FileDoc, ManifestDoc, RestoreDoc, RollbackDoc, manifest, rollback};
+pub use manifest::{ManifestDoc, RestoreDoc, RollbackDoc, manifest, rollback};
 pub use plan::{DueDoc, PlanDoc, PlanPipelineDoc, SkipPlanDoc, plan, skip};
 pub use requests::{RequestDoc, RequestsDoc, request};
 pub use retire::{RetireDoc, StandingDoc, retire};
