@@ -119,7 +119,8 @@ def main():
     parser.add_argument("--liar")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
-    command = [word for word in arguments.command if word != "--"]
+    # The command may hold a `--` of its own.
+    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     environment = dict(os.environ)
     servers = []
     with tempfile.TemporaryDirectory(prefix="highwater-servers-") as folder:
