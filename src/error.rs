@@ -130,10 +130,16 @@ pub enum Code {
     TooManyWindows = 3007,
     /// What another pipeline committed, and this one reads, is damaged.
     UpstreamDamaged = 3008,
+    /// Too many rows of a window are bad, or it has too few.
+    QualityGate = 4001,
     /// Rows later than the allowed lateness.
     Expired = 4002,
     /// Rows without a usable event time.
     UnusableTime = 4003,
+    /// A row breaks a rule that no row may break.
+    RuleBroken = 4004,
+    /// A check found something in the result of a window.
+    CheckFailed = 4005,
     /// The window is too large for the limits of the configuration.
     WindowTooLarge = 4010,
     /// An earlier revision of a window that is not to be had any more.
@@ -200,8 +206,11 @@ impl Code {
         Self::InputRemoved,
         Self::TooManyWindows,
         Self::UpstreamDamaged,
+        Self::QualityGate,
         Self::Expired,
         Self::UnusableTime,
+        Self::RuleBroken,
+        Self::CheckFailed,
         Self::WindowTooLarge,
         Self::RevisionGone,
         Self::LeaseHeld,
@@ -261,8 +270,11 @@ impl Code {
             Self::SchemaMismatch
             | Self::InputRemoved
             | Self::TooManyWindows
+            | Self::QualityGate
             | Self::Expired
             | Self::UnusableTime
+            | Self::RuleBroken
+            | Self::CheckFailed
             | Self::RevisionGone
             | Self::WindowTooLarge => ErrorKind::Refused,
             Self::LeaseHeld => ErrorKind::LeaseHeld,

@@ -202,6 +202,9 @@ impl Span {
     /// No time at all.
     pub const ZERO: Self = Self(0);
 
+    /// The least there is.
+    pub const MICROSECOND: Self = Self(1);
+
     /// A length in microseconds; `None` if negative.
     #[must_use]
     pub fn from_micros(micros: i64) -> Option<Self> {

@@ -8,8 +8,8 @@ use crate::error::Code;
 use crate::hash::ContentHash;
 use crate::id::{AttemptId, BatchId, Generation, Revision, Seq};
 use crate::state::{
-    BatchWindow, Begin, Commit, CommittedOutput, CommittedWindow, FailedWindow, InputsDigest,
-    RowCounts, State, TimeRange,
+    Balance, BatchWindow, Begin, Commit, CommittedOutput, CommittedWindow, FailedWindow,
+    InputsDigest, RowCounts, State, TimeRange,
 };
 
 /// The windows that are begun, computed, published and committed together.
@@ -52,7 +52,9 @@ pub struct ComputedWindow {
     pub inputs: InputsDigest,
     /// What became of its rows.
     pub rows: RowCounts,
-    /// Its objects, in the order of the batch's outputs.
+    /// The same by rule and file.
+    pub balance: Balance,
+    /// Its objects, in the order of the batch's outputs; those that are optional may be missing.
     pub outputs: Vec<StagedOutput>,
 }
 
@@ -330,7 +332,7 @@ impl Publication {
                 (Ok(computed), None) => {
                     let befores = objects.iter().filter_map(|object| object.before.as_ref());
                     commit.lost.extend(befores.filter_map(|before| before.lost(begun.start)));
-                    commit.windows.push(committed(begun, computed));
+                    commit.windows.push(committed(&begun, computed));
                 }
                 (Ok(_), Some(fault)) if objects.iter().all(|object| object.is_untouched()) => {
                     commit.failed.push(FailedWindow {
@@ -365,8 +367,12 @@ fn observe(object: ObjectIndex, staged: &StagedOutput) -> Effect {
     Effect::Observe { object, path: staged.path.clone() }
 }
 
-fn committed(begun: BatchWindow, computed: ComputedWindow) -> CommittedWindow {
-    let outputs = begun.outputs.into_iter().zip(computed.outputs);
+fn committed(begun: &BatchWindow, computed: ComputedWindow) -> CommittedWindow {
+    let staged = computed.outputs.into_iter();
+    let staged = staged.filter_map(|staged| {
+        let begun = begun.outputs.iter().find(|begun| begun.att == staged.att)?;
+        Some((begun.name.clone(), begun.path.clone(), staged))
+    });
     CommittedWindow {
         start: begun.start,
         end: begun.end,
@@ -374,10 +380,11 @@ fn committed(begun: BatchWindow, computed: ComputedWindow) -> CommittedWindow {
         reason: begun.reason,
         inputs: computed.inputs,
         rows: computed.rows,
-        outputs: outputs
-            .map(|(begun, staged)| CommittedOutput {
-                name: begun.name,
-                path: begun.path,
+        balance: computed.balance,
+        outputs: staged
+            .map(|(name, path, staged)| CommittedOutput {
+                name,
+                path,
                 bytes: staged.digest.bytes,
                 sha256: staged.digest.sha256,
                 rows: staged.rows,

@@ -87,6 +87,7 @@ fn candidate(
         reason: begun.reason,
         inputs: computed.inputs.clone(),
         rows: computed.rows,
+        balance: computed.balance.clone(),
         unchanged: true,
         ..before.clone()
     })

@@ -8,7 +8,7 @@ use crate::time::Span;
 
 use super::diagnose::{Place, Report};
 use super::mistake::Mistake;
-use super::raw::{Field, RawOutput, RawPipeline, RawProject, RawSource, Unread};
+use super::raw::{Field, RawOutput, RawPipeline, RawProject, RawSource};
 use super::value::{choice, length};
 
 pub(super) fn project(raw: &RawProject, report: &mut Report<'_>) {
@@ -23,7 +23,13 @@ pub(super) fn project(raw: &RawProject, report: &mut Report<'_>) {
 
 pub(super) fn pipeline(raw: &RawPipeline, report: &mut Report<'_>) {
     absent("schedule", &raw.schedule, report);
-    absent("quality", &raw.quality, report);
+    if let Some(quality) = &raw.quality {
+        let quality = quality.get_ref();
+        absent("quarantine_time", &quality.quarantine_time, report);
+        absent("max_bad_ratio", &quality.max_bad_ratio, report);
+        absent("max_bad_rows", &quality.max_bad_rows, report);
+        default("min_rows", &quality.min_rows, report, |rows| Ok(*rows == 0));
+    }
     absent("check", &raw.check, report);
     absent("load", &raw.load, report);
     default("allow_nondeterministic", &raw.allow_nondeterministic, report, |wanted| Ok(!*wanted));
@@ -31,8 +37,6 @@ pub(super) fn pipeline(raw: &RawPipeline, report: &mut Report<'_>) {
 
 pub(super) fn source(raw: &RawSource, report: &mut Report<'_>) {
     absent("partition_time", &raw.partition_time, report);
-    absent("dedup", &raw.dedup, report);
-    absent("rule", &raw.rule, report);
     default("partition_slack", &raw.partition_slack, report, lasts(86_400));
     default("ingest_time", &raw.ingest_time, report, |column| Ok(column == "object"));
     default("on_missing_column", &raw.on_missing_column, report, first_of(&["fail", "null"]));
@@ -46,7 +50,11 @@ pub(super) fn output(raw: &RawOutput, report: &mut Report<'_>) {
 }
 
 /// Refuses a key that has no default: to be there is to ask for something.
-fn absent(key: &str, field: &Unread, report: &mut Report<'_>) {
+#[expect(
+    clippy::ref_option,
+    reason = "the lists above are read as tables: no `as_ref()` on each line"
+)]
+fn absent<T>(key: &str, field: &Field<T>, report: &mut Report<'_>) {
     if let Some(value) = field {
         refuse(&format!("`{key}`"), "leave it out", value.span(), report);
     }

@@ -17,6 +17,7 @@ mod later;
 mod mistake;
 mod output;
 mod pipeline;
+mod quality;
 mod raw;
 mod reference;
 mod resolve;

@@ -97,7 +97,7 @@ fn output(
 }
 
 /// A template under the project's root that gives each window of `grid` a path of its own.
-fn template(text: &str, grid: Option<&WindowGrid>) -> Result<PathTemplate, Mistake> {
+pub(super) fn template(text: &str, grid: Option<&WindowGrid>) -> Result<PathTemplate, Mistake> {
     folder(text)?;
     let template = PathTemplate::parse(text)
         .map_err(|error| Mistake::bad(error.message, "not a path for windows").part(error.span))?;

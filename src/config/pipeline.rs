@@ -17,7 +17,7 @@ use super::mistake::Mistake;
 use super::raw::{RawPipeline, RawStep, RawWindow};
 use super::resolve::Project;
 use super::value::{choice, filled, length, table_name, weekday, zone};
-use super::{later, output, reference, source, without_bom};
+use super::{later, output, quality, reference, source, without_bom};
 
 /// The spec of `[pipeline.<name>]`.
 pub(super) fn pipeline(
@@ -42,6 +42,9 @@ pub(super) fn pipeline(
     let steps = steps(raw, &place, project, report);
     let outputs = output::outputs(name.get_ref(), raw, &place, grid, project, report);
     let (grid, begin) = window?;
+    let sources = sources?;
+    let name = name.get_ref();
+    let quarantines = quality::quarantines(name, raw, &place, &sources, &grid, project, report);
     Ok(PipelineSpec {
         name: spec_name?,
         description: raw.description.clone(),
@@ -51,10 +54,11 @@ pub(super) fn pipeline(
         on_query_change: on_query_change?.unwrap_or(OnQueryChange::Report),
         grid,
         begin,
-        sources: sources?,
+        sources,
         references: references?,
         steps: steps?,
         outputs: outputs?,
+        quarantines: quarantines?,
     })
 }
 

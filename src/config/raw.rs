@@ -97,7 +97,7 @@ pub(super) struct RawPipeline {
     pub(super) window: Field<RawWindow>,
     pub(super) source: Option<Named<RawSource>>,
     pub(super) reference: Option<Named<RawReference>>,
-    pub(super) quality: Unread,
+    pub(super) quality: Field<RawQuality>,
     pub(super) step: Option<Vec<Spanned<RawStep>>>,
     pub(super) check: Unread,
     pub(super) output: Option<Named<RawOutput>>,
@@ -144,8 +144,39 @@ pub(super) struct RawSource {
     pub(super) on_type_change: Text,
     pub(super) on_corrupt_file: Text,
     pub(super) on_removed: Text,
-    pub(super) dedup: Unread,
-    pub(super) rule: Unread,
+    pub(super) dedup: Field<RawDedup>,
+    pub(super) rule: Option<Vec<Spanned<RawRule>>>,
+}
+
+/// `[pipeline.<name>.source.<table>.dedup]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawDedup {
+    pub(super) keys: Option<Vec<Spanned<String>>>,
+    pub(super) order_by: Option<Vec<Spanned<String>>>,
+    pub(super) keep: Text,
+    pub(super) across: Text,
+}
+
+/// `[[pipeline.<name>.source.<table>.rule]]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawRule {
+    pub(super) name: Text,
+    pub(super) expect: Text,
+    pub(super) reason: Text,
+    pub(super) on_violation: Text,
+}
+
+/// `[pipeline.<name>.quality]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawQuality {
+    pub(super) quarantine: Text,
+    pub(super) quarantine_time: Text,
+    pub(super) max_bad_ratio: Unread,
+    pub(super) max_bad_rows: Unread,
+    pub(super) min_rows: Field<u64>,
 }
 
 /// `[pipeline.<name>.reference.<table>]`.

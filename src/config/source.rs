@@ -16,7 +16,7 @@ use super::mistake::Mistake;
 use super::raw::RawSource;
 use super::resolve::{Project, count};
 use super::value::{choice, filled, length, pattern, place as location, table_name, zone};
-use super::{later, upstream};
+use super::{later, quality, upstream};
 
 const GLOB: &str = "**/*.parquet";
 const MAX_FUTURE_SECONDS: u32 = 86_400;
@@ -63,6 +63,8 @@ pub(super) fn source(
     let on_removed = report.read("on_removed", raw.on_removed.as_ref(), on_removed);
     let max_windows = count("max_windows_per_file", raw.max_windows_per_file.as_ref(), 1, report);
     let margins = margins(&raw, report);
+    let rules = quality::rules(&raw, report);
+    let dedup = quality::dedup(&raw, report);
     Ok(SourceSpec {
         table: name?,
         origin: origin?,
@@ -80,6 +82,8 @@ pub(super) fn source(
         on_removed: on_removed?.unwrap_or(OnRemoved::Keep),
         max_windows_per_file: max_windows?.unwrap_or(MAX_WINDOWS_PER_FILE),
         margins: margins?,
+        rules: rules?,
+        dedup: dedup?,
     })
 }
 

@@ -1,9 +1,39 @@
 //! What `DataFusion` says of a query, in words and places that its author knows.
 
+use std::fmt;
+
 use datafusion::error::DataFusionError;
 
 use crate::error::{Code, Error, Excerpt};
-use crate::spec::StepSpec;
+use crate::spec::{RuleSpec, SqlOrigin, StepSpec};
+
+/// SQL that somebody wrote, and where.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    /// What it is: a `step`, a `rule`.
+    kind: &'static str,
+    name: &'a str,
+    pub(super) sql: &'a str,
+    origin: &'a SqlOrigin,
+}
+
+impl<'a> From<&'a StepSpec> for Asked<'a> {
+    fn from(step: &'a StepSpec) -> Self {
+        Self { kind: "step", name: &step.name, sql: &step.sql, origin: &step.origin }
+    }
+}
+
+impl<'a> From<&'a RuleSpec> for Asked<'a> {
+    fn from(rule: &'a RuleSpec) -> Self {
+        Self { kind: "rule", name: &rule.name, sql: &rule.expect, origin: &rule.origin }
+    }
+}
+
+impl fmt::Display for Asked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} `{}`", self.kind, self.name)
+    }
+}
 
 /// What each layer of `DataFusion` puts in front of what the one below said.
 const LAYERS: &[&str] = &[
@@ -44,11 +74,11 @@ fn clean(text: &str) -> String {
 pub(super) const STANDING: &str = "nothing was computed; outputs stand as they are";
 
 /// The error for SQL that cannot be planned, with its line and column where they are known.
-pub(super) fn sql_error(step: &StepSpec, why: &DataFusionError) -> Error {
+pub(super) fn sql_error(asked: &Asked<'_>, why: &DataFusionError) -> Error {
     let diagnostic = why.diagnostic();
     let text = diagnostic.map_or_else(|| said(why), |diagnostic| clean(&diagnostic.message));
     if text.contains("single SQL statement") {
-        return Error::new(Code::NotAQuery, format!("step `{}` is more than one query", step.name))
+        return Error::new(Code::NotAQuery, format!("{asked} is more than one query"))
             .note(STANDING)
             .hint("a step is one SELECT: make two steps of it");
     }
@@ -58,11 +88,11 @@ pub(super) fn sql_error(step: &StepSpec, why: &DataFusionError) -> Error {
         .or_else(|| place_in(&text).map(|(line, column)| (line, column, None)));
     // The place is shown: it need not be told.
     let sentence = text.rsplit_once(" at Line: ").map_or(text.as_str(), |(sentence, _)| sentence);
-    let mut error = Error::new(Code::BadSql, format!("step `{}`: {sentence}", step.name));
+    let mut error = Error::new(Code::BadSql, format!("{asked}: {sentence}"));
     if let Some((line, column, end)) = place {
-        error = error.at(excerpt(step, line, column, end));
+        error = error.at(excerpt(asked, line, column, end));
     } else if let Some(function) = function_in(&text) {
-        error = at_word(error, step, function);
+        error = at_word(error, asked, function);
     }
     for note in diagnostic.iter().flat_map(|diagnostic| &diagnostic.notes) {
         error = match note.message.strip_prefix("possible column ") {
@@ -77,13 +107,13 @@ pub(super) fn sql_error(step: &StepSpec, why: &DataFusionError) -> Error {
 }
 
 /// The error for SQL that does something.
-pub(super) fn not_a_query(step: &StepSpec) -> Error {
-    let text = format!("step `{}` is not a query", step.name);
+pub(super) fn not_a_query(asked: &Asked<'_>) -> Error {
+    let text = format!("{asked} is not a query");
     let error = Error::new(Code::NotAQuery, text)
         .note(STANDING)
         .hint("a step is one SELECT; what it gives is published by an output");
-    match step.sql.split_whitespace().next() {
-        Some(word) => at_word(error, step, word),
+    match asked.sql.split_whitespace().next() {
+        Some(word) => at_word(error, asked, word),
         None => error,
     }
 }
@@ -96,8 +126,8 @@ fn function_in(text: &str) -> Option<&str> {
 
 /// `error` at the only place of the step where `word` is written; without a place if there are
 /// more.
-pub(super) fn at_word(error: Error, step: &StepSpec, word: &str) -> Error {
-    let (sql, word) = (step.sql.to_ascii_lowercase(), word.to_ascii_lowercase());
+pub(super) fn at_word(error: Error, asked: &Asked<'_>, word: &str) -> Error {
+    let (sql, word) = (asked.sql.to_ascii_lowercase(), word.to_ascii_lowercase());
     let is_part = |character: char| character.is_alphanumeric() || character == '_';
     let mut whole = sql.match_indices(&word).filter(|(start, found)| {
         let (before, after) = (&sql[..*start], &sql[start.saturating_add(found.len())..]);
@@ -105,7 +135,7 @@ pub(super) fn at_word(error: Error, step: &StepSpec, word: &str) -> Error {
     });
     match (whole.next(), whole.next()) {
         (Some((start, found)), None) => {
-            error.at(excerpt_of(step, start, start.saturating_add(found.len())))
+            error.at(excerpt_of(asked, start, start.saturating_add(found.len())))
         }
         _ => error,
     }
@@ -120,31 +150,31 @@ fn place_in(text: &str) -> Option<(u64, u64)> {
 }
 
 /// The place in the file the SQL was written in, or in the SQL alone if that is not known.
-fn excerpt(step: &StepSpec, line: u64, column: u64, end_column: Option<u64>) -> Excerpt {
+fn excerpt(asked: &Asked<'_>, line: u64, column: u64, end_column: Option<u64>) -> Excerpt {
     let nth = |number: u64| usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
     let mut start = 0;
-    for text in step.sql.split_inclusive('\n').take(nth(line)) {
+    for text in asked.sql.split_inclusive('\n').take(nth(line)) {
         start = text.len().saturating_add(start);
     }
-    let rest = step.sql.get(start..).unwrap_or_default();
+    let rest = asked.sql.get(start..).unwrap_or_default();
     let offset = |column: u64| {
         let mut places = rest.char_indices().map(|(place, _)| place);
         places.nth(nth(column)).unwrap_or(rest.len()).saturating_add(start)
     };
     let from = offset(column);
-    let until = end_column.map_or(from, offset).max(from.saturating_add(1)).min(step.sql.len());
+    let until = end_column.map_or(from, offset).max(from.saturating_add(1)).min(asked.sql.len());
     let from = from.min(until);
-    excerpt_of(step, from, until)
+    excerpt_of(asked, from, until)
 }
 
 /// The bytes `from` to `until` of a step's SQL, in the file that it was written in.
-fn excerpt_of(step: &StepSpec, from: usize, until: usize) -> Excerpt {
-    let (text, shift) = match step.origin.offset {
-        Some(shift) => (step.origin.text.clone(), shift),
-        None => (step.sql.as_str().into(), 0),
+fn excerpt_of(asked: &Asked<'_>, from: usize, until: usize) -> Excerpt {
+    let (text, shift) = match asked.origin.offset {
+        Some(shift) => (asked.origin.text.clone(), shift),
+        None => (asked.sql.into(), 0),
     };
     let span = from.saturating_add(shift)..until.saturating_add(shift);
-    Excerpt { origin: step.origin.file.clone(), text, span, label: "here".to_owned() }
+    Excerpt { origin: asked.origin.file.clone(), text, span, label: "here".to_owned() }
 }
 
 #[cfg(test)]

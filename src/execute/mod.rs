@@ -6,6 +6,7 @@
 
 mod content;
 mod decode;
+mod judge;
 mod message;
 mod output;
 mod query;
@@ -19,10 +20,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
 
 pub use decode::decode;
+pub use output::{Staging, stage_nothing};
 pub use query::{Prepared, prepare};
 pub use restore::{Origin, stage_again};
 pub use session::Engine;
@@ -36,8 +39,8 @@ use crate::id::Epoch;
 use crate::ledger::{FileId, InputVersion, Ledger};
 use crate::plan::DueWindow;
 use crate::source::{Listed, SourceStores};
-use crate::spec::PipelineSpec;
-use crate::state::{BatchWindow, FailedWindow, InputsDigest, References, RowCounts};
+use crate::spec::{ObjectSpec, PipelineSpec};
+use crate::state::{Balance, BatchWindow, FailedWindow, InputsDigest, References, RowCounts};
 use route::{Routed, WindowRows};
 
 /// Computes batches of one pipeline.
@@ -150,7 +153,7 @@ impl Executor<'_> {
         for input in &due.inputs {
             let FileId { table, key } = &input.file;
             let version = self.ledger.file(&input.file).map(|file| &file.record.version);
-            add(table, key, version, input.seen());
+            add(table, key, version, input.all());
             files = files.saturating_add(1);
         }
         for reference in &self.references.tables {
@@ -179,32 +182,113 @@ async fn run_alone(
     result.map_err(|why| failed(&begun, &why))
 }
 
-/// Runs the steps over one window and stages its outputs.
+/// Judges the rows of one window, runs the steps over those that are used, and stages its objects.
 async fn run(prepared: &Prepared, task: WindowTask) -> Result<ComputedWindow, Error> {
+    let Sheet { seen, quarantined, mut rows, balance } = sheet(prepared, &task)?;
+    let query = prepared.bind(task.due.window, &seen).await?;
     let mut outputs = Vec::with_capacity(task.begun.outputs.len());
-    let mut rows_out: u64 = 0;
-    let query = prepared.bind(task.due.window, &task.rows).await?;
-    for (output, begun) in task.spec.outputs.iter().zip(&task.begun.outputs) {
+    for begun in &task.begun.outputs {
+        let object = task.object(&begun.name)?;
+        if let Some(table) = task.quarantined_table(&begun.name) {
+            let own = quarantined.get(table).map(Vec::as_slice).unwrap_or_default();
+            if begun.optional && own.is_empty() {
+                continue;
+            }
+            let stream = prepared.quarantined(table, own)?;
+            outputs.push(output::stage(&task.staging(), &object, begun, stream).await?);
+            continue;
+        }
         // Where no row is seen there is nothing to ask: what had an object gets one without rows.
-        let rows = if task.due.inputs.is_empty() {
-            query.no_rows(&output.name)?
+        let stream = if task.due.sees_rows {
+            query.stream(&begun.name)?
         } else {
-            query.stream(&output.name)?
+            query.no_rows(&begun.name)?
         };
-        let staged = output::stage(&task, output, begun, rows).await?;
-        rows_out = rows_out.saturating_add(staged.rows);
+        let staged = output::stage(&task.staging(), &object, begun, stream).await?;
+        rows.out = rows.out.saturating_add(staged.rows);
         outputs.push(staged);
     }
     query.unbind();
-    let rows = RowCounts {
-        input: task.due.rows,
-        margin: task.due.margin,
-        used: task.due.rows,
-        out: rows_out,
-        late: task.due.late_rows,
-        ..RowCounts::default()
-    };
-    Ok(ComputedWindow { inputs: task.inputs, rows, outputs })
+    Ok(ComputedWindow { inputs: task.inputs, rows, balance, outputs })
+}
+
+impl WindowTask {
+    fn staging(&self) -> Staging<'_> {
+        Staging {
+            pipeline: &self.spec.name,
+            start: self.begun.start,
+            end: self.begun.end,
+            folder: &self.staging,
+            epoch: self.epoch,
+            max_object_bytes: self.max_object_bytes,
+        }
+    }
+
+    /// What is configured of the object called `name`.
+    fn object(&self, name: &str) -> Result<ObjectSpec<'_>, Error> {
+        let object = self.spec.objects().find(|object| object.name == name);
+        object.ok_or_else(|| Error::new(Code::Bug, format!("no object is called {name}")))
+    }
+
+    /// The table whose quarantined rows the object called `name` holds.
+    fn quarantined_table(&self, name: &str) -> Option<&str> {
+        let mut quarantines = self.spec.quarantines.iter();
+        quarantines.find(|quarantine| quarantine.name == name).map(|found| found.table.as_str())
+    }
+}
+
+/// What became of the rows of one window.
+#[derive(Debug, Default)]
+struct Sheet {
+    /// The rows that the queries see, by table.
+    seen: BTreeMap<String, Vec<RecordBatch>>,
+    /// The rows that were put aside, by table.
+    quarantined: BTreeMap<String, Vec<RecordBatch>>,
+    rows: RowCounts,
+    balance: Balance,
+}
+
+/// Judges the rows of one window. A sheet that does not close is never published (IN-2).
+fn sheet(prepared: &Prepared, task: &WindowTask) -> Result<Sheet, Error> {
+    let mut sheet = Sheet::default();
+    sheet.rows.late = task.due.late_rows;
+    let (mut rules, mut files) = (Vec::new(), Vec::new());
+    for source in &task.spec.sources {
+        let table = &source.table;
+        let of_table = task.due.inputs.iter().filter(|input| input.file.table == *table);
+        let (own, margin) = of_table.fold((0_u64, 0_u64), |(own, margin), input| {
+            (own.saturating_add(input.rows), margin.saturating_add(input.margin))
+        });
+        sheet.rows.input = sheet.rows.input.saturating_add(own);
+        let pieces = task.rows.get(table).map(|rows| rows.pieces.as_slice()).unwrap_or_default();
+        let Some(judge) = prepared.judge(table) else {
+            sheet.rows.used = sheet.rows.used.saturating_add(own);
+            sheet.rows.margin = sheet.rows.margin.saturating_add(margin);
+            let batches = pieces.iter().map(|piece| piece.batch.clone());
+            sheet.seen.insert(table.clone(), batches.collect());
+            continue;
+        };
+        let judged = judge.judge(&task.spec.grid, task.due.window, pieces)?;
+        sheet.rows.margin = sheet.rows.margin.saturating_add(judged.margin);
+        for file in &judged.files {
+            let RowCounts { used, quarantined, dropped, duplicate, .. } = &mut sheet.rows;
+            *used = used.saturating_add(file.used);
+            *quarantined = quarantined.saturating_add(file.quarantined);
+            *dropped = dropped.saturating_add(file.dropped);
+            *duplicate = duplicate.saturating_add(file.duplicate);
+        }
+        rules.extend(judged.rules);
+        files.extend(judged.files);
+        sheet.seen.insert(table.clone(), judged.seen);
+        sheet.quarantined.insert(table.clone(), judged.quarantined);
+    }
+    sheet.balance = Balance::new(rules, files);
+    if sheet.rows.closes() && sheet.balance.adds_up_to(&sheet.rows) {
+        return Ok(sheet);
+    }
+    let label = task.spec.grid.label(task.due.window);
+    Err(Error::new(Code::Bug, format!("the rows of window {label} do not add up"))
+        .note("the window was not published; its previous output, if any, stands"))
 }
 
 fn failed(begun: &BatchWindow, why: &Error) -> FailedWindow {

@@ -10,34 +10,77 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression as ParquetCompression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
-use super::WindowTask;
 use super::content::Content;
 use super::query::run_failure;
 use super::restore::ATTEMPT_KEY;
 use crate::commit::{ObjectDigest, StagedOutput};
 use crate::error::{Code, Error, Result};
 use crate::hash::Sha256Stream;
+use crate::id::{Epoch, PipelineName};
 use crate::source::ATTEMPT;
-use crate::spec::{Compression, OutputSpec};
+use crate::spec::{Compression, ObjectSpec};
 use crate::state::BatchOutput;
-use crate::store::layout;
+use crate::store::{Store, layout};
+use crate::time::EventTime;
+
+/// Where an object is staged, and of which window it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Staging<'a> {
+    /// The pipeline.
+    pub pipeline: &'a PipelineName,
+    /// The window's start.
+    pub start: EventTime,
+    /// The window's end.
+    pub end: EventTime,
+    /// The folder.
+    pub folder: &'a Path,
+    /// The writer's epoch, which the file carries in its name.
+    pub epoch: Epoch,
+    /// A larger object is refused.
+    pub max_object_bytes: u64,
+}
+
+/// Stages an object with the columns of the one at `path` in `store`, and none of its rows.
+///
+/// # Errors
+/// [`Code::RevisionGone`] if there is none that can be read; others if nothing can be staged.
+pub async fn stage_nothing(
+    staging: &Staging<'_>,
+    object: &ObjectSpec<'_>,
+    begun: &BatchOutput,
+    store: &Arc<dyn Store>,
+) -> Result<StagedOutput> {
+    let gone = |why: String| {
+        let name = store.name_of(&begun.path);
+        Error::new(Code::RevisionGone, format!("{name} cannot be read: {why}"))
+            .note("its columns are needed to publish it without rows")
+            .hint("`highwater reprocess` computes the window anew")
+    };
+    let bytes = store.read(&begun.path).await?.ok_or_else(|| gone("it is not there".to_owned()))?;
+    let file = ParquetRecordBatchReaderBuilder::try_new(bytes);
+    let schema = file.map_err(|why| gone(why.to_string()))?.schema().clone();
+    let no_rows = RecordBatchStreamAdapter::new(schema, futures::stream::empty());
+    stage(staging, object, begun, Box::pin(no_rows)).await
+}
 
 /// Stages the rows of `stream` as the object that `begun` announced.
 pub(super) async fn stage(
-    task: &WindowTask,
-    output: &OutputSpec,
+    staging: &Staging<'_>,
+    output: &ObjectSpec<'_>,
     begun: &BatchOutput,
     mut stream: SendableRecordBatchStream,
 ) -> Result<StagedOutput> {
-    let name = format!("{}{}", layout::staging_prefix(task.epoch), begun.att);
-    let staged_at = task.staging.join(name);
+    let name = format!("{}{}", layout::staging_prefix(staging.epoch), begun.att);
+    let staged_at = staging.folder.join(name);
     let failed =
         |why: &dyn std::fmt::Display| write_failure(&format!("cannot stage {}: {why}", begun.path));
     let hashed = HashedFile::create(&staged_at).map_err(|why| stage_failure(&begun.path, &why))?;
@@ -47,10 +90,10 @@ pub(super) async fn stage(
         .map_err(|why| failed(&why))?;
     for (key, value) in [
         (ATTEMPT, begun.att.to_string()),
-        ("highwater.pipeline", task.spec.name.to_string()),
-        ("highwater.output", output.name.clone()),
-        ("highwater.window_start", task.begun.start.to_string()),
-        ("highwater.window_end", task.begun.end.to_string()),
+        ("highwater.pipeline", staging.pipeline.to_string()),
+        ("highwater.output", output.name.to_owned()),
+        ("highwater.window_start", staging.start.to_string()),
+        ("highwater.window_end", staging.end.to_string()),
     ] {
         writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
     }
@@ -64,21 +107,21 @@ pub(super) async fn stage(
         let so_far = digest
             .bytes()
             .saturating_add(u64::try_from(writer.in_progress_size()).unwrap_or(u64::MAX));
-        check_size(so_far, task, begun)?;
+        check_size(so_far, staging, begun)?;
     }
     writer.close().map_err(|why| digest.failure(&begun.path, &why))?;
     let digest = digest.finish();
-    check_size(digest.bytes, task, begun)?;
+    check_size(digest.bytes, staging, begun)?;
     read_back(&staged_at, rows, digest.bytes).map_err(|why| failed(&why))?;
     let (path, att, content) = (begun.path.clone(), begun.att, content.finish());
     Ok(StagedOutput { staged_at, path, att, digest, rows, content })
 }
 
-fn check_size(bytes: u64, task: &WindowTask, begun: &BatchOutput) -> Result<()> {
-    if bytes <= task.max_object_bytes {
+fn check_size(bytes: u64, staging: &Staging<'_>, begun: &BatchOutput) -> Result<()> {
+    if bytes <= staging.max_object_bytes {
         return Ok(());
     }
-    let (path, max) = (&begun.path, task.max_object_bytes);
+    let (path, max) = (&begun.path, staging.max_object_bytes);
     Err(Error::new(Code::WindowTooLarge, format!("{path} would be larger than {max} bytes"))
         .note("the window was not published; its previous output, if any, stands")
         .hint("raise `max_object_bytes` in [engine], or use smaller windows"))

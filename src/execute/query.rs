@@ -23,8 +23,8 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{DataFrame, SessionContext, col};
 
-use super::message;
-use super::route::WindowRows;
+use super::judge::{self, Judge};
+use super::message::{self, Asked};
 use super::session::Engine;
 use super::sql::{bug, plan_step, quoted, quoted_column};
 use crate::error::{Code, Error, Result};
@@ -37,8 +37,10 @@ use crate::window::Window;
 pub struct Prepared {
     engine: Engine,
     spec: PipelineSpec,
-    /// Per table: the columns that the queries need, and the event time.
+    /// Per table: the columns that the queries see, and the event time.
     tables: BTreeMap<String, SchemaRef>,
+    /// How the rows of tables are judged of which not every row need be used.
+    judges: BTreeMap<String, Judge>,
     /// The rows of reference tables, the same for every window.
     references: BTreeMap<String, Vec<RecordBatch>>,
     /// Whether the queries name the window, so that they are planned for each.
@@ -72,6 +74,12 @@ pub async fn prepare(
         let event_time = spec.source(table).and_then(|source| source.event_time.clone());
         tables.insert(table.clone(), whole.needed_columns(table, event_time, schema)?);
     }
+    let mut judges = BTreeMap::new();
+    for source in spec.sources.iter().filter(|source| source.is_judged()) {
+        let table = source.table.as_str();
+        let (Some(all), Some(seen)) = (schemas.get(table), tables.get(table)) else { continue };
+        judges.insert(table.to_owned(), Judge::new(&whole.session, source, all, seen)?);
+    }
     let mut rows = BTreeMap::new();
     for table in references {
         let needed = tables.get(&table.table).unwrap_or(&table.schema);
@@ -82,6 +90,7 @@ pub async fn prepare(
         engine: engine.clone(),
         spec: spec.clone(),
         tables,
+        judges,
         references: rows,
         names_window,
         idle: Mutex::default(),
@@ -95,7 +104,28 @@ impl Prepared {
     /// The columns of `table` that are read.
     #[must_use]
     pub fn columns(&self, table: &str) -> Option<&SchemaRef> {
-        self.tables.get(table)
+        self.judges.get(table).map(Judge::read).or_else(|| self.tables.get(table))
+    }
+
+    /// How the rows of `table` are judged; `None` if all of them are used.
+    pub(super) fn judge(&self, table: &str) -> Option<&Judge> {
+        self.judges.get(table)
+    }
+
+    /// The rows of `table` that were put aside, in their order.
+    pub(super) fn quarantined(
+        &self,
+        table: &str,
+        rows: &[RecordBatch],
+    ) -> Result<SendableRecordBatchStream> {
+        let schema = match (self.judges.get(table), self.tables.get(table)) {
+            (Some(judge), _) => judge.quarantine_schema(),
+            // A window has had some, and no rule puts any aside now.
+            (None, Some(seen)) => judge::quarantine_schema(seen),
+            (None, None) => return Err(Error::new(Code::Bug, format!("{table} is no table"))),
+        };
+        let rows = futures::stream::iter(rows.iter().cloned().map(Ok).collect::<Vec<_>>());
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
     }
 
     async fn take(&self) -> Result<PlanCopy> {
@@ -124,7 +154,7 @@ impl Prepared {
     pub(super) async fn bind(
         &self,
         window: Window,
-        rows: &BTreeMap<String, WindowRows>,
+        rows: &BTreeMap<String, Vec<RecordBatch>>,
     ) -> Result<Bound<'_>> {
         let mut copy = self.take().await?;
         if self.names_window {
@@ -134,8 +164,8 @@ impl Prepared {
             }
         }
         for (table, slot) in &copy.slots {
-            let own = rows.get(table).map(|rows| &rows.batches);
-            slot.put(own.or(self.references.get(table)).cloned().unwrap_or_default());
+            let own = rows.get(table).or(self.references.get(table));
+            slot.put(own.cloned().unwrap_or_default());
         }
         Ok(Bound { prepared: self, copy })
     }
@@ -266,11 +296,12 @@ impl PlanCopy {
             let Some(plan) = self.logical.get(&step.name) else { continue };
             for name in plan.get_parameter_names().map_err(|why| bug(&why))? {
                 if !["$window_start", "$window_end"].contains(&name.as_str()) {
-                    let text = format!("step `{}` uses the unknown parameter {name}", step.name);
+                    let asked = Asked::from(step);
+                    let text = format!("{asked} uses the unknown parameter {name}");
                     let error = Error::new(Code::BadSql, text)
                         .note(message::STANDING)
                         .hint("there are two: $window_start and $window_end");
-                    return Err(message::at_word(error, step, &name));
+                    return Err(message::at_word(error, &asked, &name));
                 }
                 any = true;
             }

@@ -7,6 +7,7 @@
 //! compared with the ledger: a difference means that the file is not what was admitted (IN-1).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::take;
@@ -26,10 +27,23 @@ use crate::spec::{PipelineSpec, SourceSpec};
 use crate::time::EventTime;
 use crate::window::Window;
 
-/// The rows of one window from one table, in order.
+/// The rows of one table that matter to one window, in the order of (file, row).
 #[derive(Clone, Debug, Default)]
 pub(super) struct WindowRows {
-    pub(super) batches: Vec<RecordBatch>,
+    pub(super) pieces: Vec<Piece>,
+}
+
+/// Some rows of one file.
+#[derive(Clone, Debug)]
+pub(super) struct Piece {
+    /// The file's key.
+    pub(super) key: Arc<str>,
+    /// The rows.
+    pub(super) batch: RecordBatch,
+    /// The event time of each; nothing where all rows are used.
+    pub(super) times: Vec<EventTime>,
+    /// Which row of the file each is, from 0; nothing where all rows are used.
+    pub(super) rows: Vec<u64>,
 }
 
 /// The rows of a batch of windows. Frees its claim on memory when it is dropped.
@@ -63,7 +77,7 @@ pub(super) async fn route(executor: &Executor<'_>, due: &[&DueWindow]) -> Routed
                 (Err(why), rows @ Ok(_)) => *rows = Err(why.clone()),
                 (Ok(pieces), Ok(rows)) => {
                     let table = rows.entry(id.table.clone()).or_default();
-                    table.batches.extend(pieces[place].iter().cloned());
+                    table.pieces.extend(pieces[place].iter().cloned());
                 }
                 (_, Err(_)) => {}
             }
@@ -82,8 +96,8 @@ fn name_of(executor: &Executor<'_>, id: &FileId) -> String {
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
     window: Window,
-    /// What the window sees of the file's table.
-    seen: Window,
+    /// What of the file's table matters to it.
+    reach: Window,
     /// How many rows that is by the ledger.
     rows: u64,
 }
@@ -96,8 +110,8 @@ fn wanted_by_file<'a>(
     let mut files: BTreeMap<&FileId, Vec<Wanted>> = BTreeMap::new();
     for due in due {
         for input in &due.inputs {
-            let seen = spec.margins(&input.file.table).seen_from(due.window);
-            let wanted = Wanted { window: due.window, seen, rows: input.seen() };
+            let reach = spec.reach(&input.file.table).of(&spec.grid, due.window);
+            let wanted = Wanted { window: due.window, reach, rows: input.all() };
             files.entry(&input.file).or_default().push(wanted);
         }
     }
@@ -121,9 +135,9 @@ async fn read(
     added: &[AddedColumn],
     wanted: &[Wanted],
     memory: &MemoryReservation,
-) -> Result<Vec<Vec<RecordBatch>>> {
+) -> Result<Vec<Vec<Piece>>> {
     let file = FileScan::open(executor, id, added).await?;
-    let seen: Vec<Window> = wanted.iter().map(|wanted| wanted.seen).collect();
+    let seen: Vec<Window> = wanted.iter().map(|wanted| wanted.reach).collect();
     let reserve = |bytes: usize| {
         memory.try_grow(bytes).map_err(|why| {
             Error::new(Code::WindowTooLarge, format!("the rows of the window do not fit: {why}"))
@@ -132,7 +146,7 @@ async fn read(
     };
     let pieces = file.run(&seen, reserve).await?;
     for (piece, Wanted { window, rows: expected, .. }) in pieces.iter().zip(wanted) {
-        let found: usize = piece.iter().map(RecordBatch::num_rows).sum();
+        let found: usize = piece.iter().map(|piece| piece.batch.num_rows()).sum();
         if u64::try_from(found) != Ok(*expected) {
             let (name, label) = (file.file.name(), executor.spec.grid.label(*window));
             return Err(Error::new(
@@ -147,7 +161,9 @@ async fn read(
 /// A file that is about to be read for some windows.
 struct FileScan {
     file: OpenFile,
-    key: String,
+    key: Arc<str>,
+    /// Whether not every row need be used.
+    is_judged: bool,
     times: RowTimes,
     judge: Judge,
     /// What came too late when the file was admitted, ascending.
@@ -192,8 +208,9 @@ impl FileScan {
         let (origins, roots) = origins(source, &file, schema, added, times.column())?;
         let judge = Judge::new(record.arrived_at, source.max_future);
         let expired = expired(executor.spec, source, record);
-        let (key, schema) = (id.key.clone(), schema.clone());
-        Ok(Self { file, key, times, judge, expired, schema, origins, roots })
+        let (key, schema) = (Arc::from(id.key.as_str()), schema.clone());
+        let is_judged = source.is_judged();
+        Ok(Self { file, key, is_judged, times, judge, expired, schema, origins, roots })
     }
 
     /// The rows for each of what is `seen`, which is ascending by start and by end.
@@ -201,23 +218,26 @@ impl FileScan {
         &self,
         seen: &[Window],
         reserve: impl Fn(usize) -> Result<()>,
-    ) -> Result<Vec<Vec<RecordBatch>>> {
+    ) -> Result<Vec<Vec<Piece>>> {
         let (reader, metadata) = (self.file.reader(), self.file.metadata.clone());
         let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata);
         let mask = ProjectionMask::roots(builder.parquet_schema(), self.roots.iter().copied());
         let stream = builder.with_projection(mask).build();
         let mut stream = stream.map_err(|why| self.file.failure(&why))?;
         let mut pieces = vec![Vec::new(); seen.len()];
+        let mut first_row: u64 = 0;
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(|why| self.file.failure(&why))?;
-            let rows = self.rows_by_window(seen, &self.times_of(&batch)?);
-            for (piece, rows) in pieces.iter_mut().zip(rows) {
+            let times = self.times_of(&batch)?;
+            for (pieces, rows) in pieces.iter_mut().zip(self.rows_by_window(seen, &times)) {
                 if !rows.is_empty() {
-                    let taken = self.take(&batch, &UInt32Array::from(rows))?;
-                    reserve(taken.get_array_memory_size())?;
-                    piece.push(taken);
+                    let piece = self.piece(&batch, first_row, &times, rows)?;
+                    reserve(piece.bytes())?;
+                    pieces.push(piece);
                 }
             }
+            let rows = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
+            first_row = first_row.saturating_add(rows);
         }
         Ok(pieces)
     }
@@ -260,6 +280,28 @@ impl FileScan {
         self.expired.get(place).is_some_and(|expired| expired.contains(at))
     }
 
+    /// Some rows of a decoded batch, the first of which is row `first_row` of the file.
+    fn piece(
+        &self,
+        batch: &RecordBatch,
+        first_row: u64,
+        times: &[Option<EventTime>],
+        rows: Vec<u32>,
+    ) -> Result<Piece> {
+        let (mut at, mut places) = (Vec::new(), Vec::new());
+        if self.is_judged {
+            at.reserve_exact(rows.len());
+            places.reserve_exact(rows.len());
+            for row in &rows {
+                let time = usize::try_from(*row).ok().and_then(|row| *times.get(row)?);
+                at.push(time.unwrap_or(EventTime::FIRST));
+                places.push(first_row.saturating_add(u64::from(*row)));
+            }
+        }
+        let batch = self.take(batch, &UInt32Array::from(rows))?;
+        Ok(Piece { key: self.key.clone(), batch, times: at, rows: places })
+    }
+
     /// Some rows of a decoded batch, as rows of the table.
     fn take(&self, batch: &RecordBatch, rows: &UInt32Array) -> Result<RecordBatch> {
         let column = |origin: &Origin| match origin {
@@ -271,6 +313,15 @@ impl FileScan {
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
             .map_err(|why| Error::new(Code::Bug, format!("rows do not fit their table: {why}")))
+    }
+}
+
+impl Piece {
+    /// The memory it takes.
+    fn bytes(&self) -> usize {
+        let each = size_of::<EventTime>().saturating_add(size_of::<u64>());
+        let beside = self.times.len().saturating_mul(each);
+        self.batch.get_array_memory_size().saturating_add(beside)
     }
 }
 

@@ -170,9 +170,9 @@ fn touched(
     if state.windows.is_empty() && state.empty.is_empty() {
         return Vec::new();
     }
-    let margins = spec.margins(&record.table);
+    let reach = spec.reach(&record.table);
     let cells = record.cells.iter().chain(before.iter().flat_map(|before| &before.cells));
-    let windows = margins.seeing(&spec.grid, cells.map(|(cell, _)| *cell));
+    let windows = reach.touched(&spec.grid, cells.map(|(cell, _)| *cell));
     let touched = windows.filter_map(|window| {
         let (start, end) = (window.start(), window.end());
         let counts = state.is_committed(window) && !state.skipped.contains(start);
@@ -208,10 +208,10 @@ pub fn admissions(spec: &PipelineSpec, records: Vec<FileRecord>) -> Vec<Vec<File
 
 /// How many windows see a row of `record`, as far as that matters.
 fn windows_seeing(spec: &PipelineSpec, record: &FileRecord) -> usize {
-    let margins = spec.margins(&record.table);
-    if margins.is_none() {
+    let reach = spec.reach(&record.table);
+    if reach.is_none() {
         return record.cells.len();
     }
     let cells = record.cells.iter().map(|(cell, _)| *cell);
-    margins.seeing(&spec.grid, cells).take(WINDOWS_MAX).count()
+    reach.touched(&spec.grid, cells).take(WINDOWS_MAX).count()
 }

@@ -95,11 +95,13 @@ pub struct DueWindow {
     pub window: Window,
     /// Why.
     pub reason: Reason,
-    /// The files with rows that it sees, in key order.
+    /// The files with rows that matter to it, in key order.
     pub inputs: Vec<WindowInput>,
+    /// Whether its query is shown any row, unless it is left out.
+    pub sees_rows: bool,
     /// Its rows.
     pub rows: u64,
-    /// Rows of its margins.
+    /// Rows of other windows that matter to it.
     pub margin: u64,
     /// The share of the files' bytes that it sees, as stored.
     pub bytes: u64,
@@ -112,13 +114,14 @@ pub struct DueWindow {
 }
 
 impl DueWindow {
-    /// A window that sees no row.
+    /// A window to which no row matters.
     #[must_use]
     pub fn empty(window: Window, reason: Reason) -> Self {
         Self {
             window,
             reason,
             inputs: Vec::new(),
+            sees_rows: false,
             rows: 0,
             margin: 0,
             bytes: 0,
@@ -348,8 +351,9 @@ impl Planner<'_> {
 
     fn due_window(&self, window: Window, reason: Reason) -> DueWindow {
         let mut due = DueWindow::empty(window, reason);
+        due.sees_rows = self.sight.has_rows(window);
         for (record, input) in self.sight.inputs_of(window) {
-            let share = |bytes| share_of(bytes, input.seen(), record.rows);
+            let share = |bytes| share_of(bytes, input.all(), record.rows);
             due.rows = due.rows.saturating_add(input.rows);
             due.margin = due.margin.saturating_add(input.margin);
             due.bytes = due.bytes.saturating_add(share(record.version.size));
@@ -371,7 +375,7 @@ impl Planner<'_> {
     fn missing_input(&self, due: &DueWindow) -> Option<Error> {
         let gone = |input: &&WindowInput| self.facts.missing.contains(&input.file);
         let input = due.inputs.iter().find(gone)?;
-        let (name, rows) = (self.name_of(&input.file), input.seen());
+        let (name, rows) = (self.name_of(&input.file), input.all());
         let label = self.facts.spec.grid.label(due.window);
         Some(
             Error::new(
@@ -392,9 +396,9 @@ impl Planner<'_> {
     /// The error for a window that lies too far back for its path to be its own.
     fn shared_path(&self, due: &DueWindow) -> Option<Error> {
         let grid = &self.facts.spec.grid;
-        let outputs = self.facts.spec.outputs.iter();
-        let shared =
-            outputs.map(|output| &output.path).find(|path| !path.names_alone(grid, due.window))?;
+        let wanted = self.facts.spec.objects().filter(|object| object.is_wanted);
+        let mut paths = wanted.map(|object| object.path);
+        let shared = paths.find(|path| !path.names_alone(grid, due.window))?;
         let label = grid.label(due.window);
         let text = format!("window {label} would share a path of `{}` with another", shared.text());
         Some(

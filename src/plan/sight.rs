@@ -1,4 +1,5 @@
-//! What windows see of the ledger: their own rows, and those of their margins.
+//! What windows see of the ledger: their own rows, those of their margins, and those that tell
+//! which of these are duplicates.
 
 use crate::ledger::{FileId, FileRecord, Ledger};
 use crate::spec::{PipelineSpec, SourceSpec};
@@ -12,21 +13,22 @@ pub struct Sight<'a> {
     ledger: &'a Ledger,
 }
 
-/// A file with rows that a window sees.
+/// A file with rows that matter to a window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowInput {
     /// The file.
     pub file: FileId,
     /// Its rows of the window itself.
     pub rows: u64,
-    /// Its rows of the window's margins.
+    /// Its rows of other windows that matter: of the margins, and those of which rows of the window
+    /// may be duplicates.
     pub margin: u64,
 }
 
 impl WindowInput {
-    /// All its rows that the query sees.
+    /// All its rows that matter.
     #[must_use]
-    pub fn seen(&self) -> u64 {
+    pub fn all(&self) -> u64 {
         self.rows.saturating_add(self.margin)
     }
 }
@@ -56,15 +58,16 @@ impl<'a> Sight<'a> {
         })
     }
 
-    /// The files with rows that the window sees, in the order of table and key.
+    /// The files with rows that matter to the window, in the order of table and key.
     #[must_use]
     pub fn inputs_of(self, window: Window) -> Vec<(&'a FileRecord, WindowInput)> {
         let mut inputs = Vec::new();
         for source in &self.spec.sources {
-            let seen = source.margins.seen_from(window);
-            let files = self.ledger.files_between(&source.table, seen.start(), seen.end());
+            let reach = source.reach();
+            let all = reach.of(&self.spec.grid, window);
+            let files = self.ledger.files_between(&source.table, all.start(), all.end());
             for (record, all) in files.into_values() {
-                let rows = if source.margins.is_none() {
+                let rows = if reach.is_none() {
                     all
                 } else {
                     record.rows_between(window.start(), window.end())

@@ -14,6 +14,7 @@ use crate::log::sweep_staging;
 use crate::plan::{BatchPlan, DueWindow, Plan, batches};
 use crate::publish::Compute;
 use crate::report::{Observer, PipelineReport, RunEvent};
+use crate::spec::{ObjectSpec, QuarantineSpec};
 use crate::state::{BatchOutput, BatchWindow, FailedWindow, TimeRange};
 use crate::time::EventTime;
 
@@ -117,21 +118,26 @@ impl Worker<'_> {
             .flat_map(|window| &window.committed.outputs)
             .map(|output| (output.name.as_str(), output.sha256))
             .collect();
-        let output = |output: &crate::spec::OutputSpec| {
-            let folder = output.path.render(&spec.grid, due.window).ok_or_else(unnamed)?;
+        // Where something may lie that no commit named, it must be replaced.
+        let is_unsure = state.in_doubt.contains_key(&start) || state.blank.contains_key(&start);
+        let object = |object: ObjectSpec<'_>| {
+            let before = before.get(object.name).copied();
             Ok(BatchOutput {
-                name: output.name.clone(),
-                path: format!("{folder}/data.parquet"),
-                before: before.get(output.name.as_str()).copied(),
+                name: object.name.to_owned(),
+                path: object.key(&spec.grid, due.window).ok_or_else(unnamed)?,
+                before,
                 att: AttemptId(self.project.clock.new_id()),
+                optional: QuarantineSpec::is_name(object.name) && before.is_none() && !is_unsure,
             })
         };
+        let may_have =
+            |object: &ObjectSpec<'_>| object.is_wanted || before.contains_key(object.name);
         Ok(BatchWindow {
             start,
             end,
             rev: state.next_revision(start).ok_or_else(unnamed)?,
             reason: due.reason,
-            outputs: spec.outputs.iter().map(output).collect::<Result<_>>()?,
+            outputs: spec.objects().filter(may_have).map(object).collect::<Result<_>>()?,
         })
     }
 

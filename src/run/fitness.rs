@@ -36,8 +36,8 @@ impl Project {
     /// [`Code::StoreUnfit`] if it does not; if it fails.
     pub(super) async fn check_fitness(&self, spec: &PipelineSpec) -> Result<()> {
         if let (Some(state), Some(root)) = (self.state_folder(&spec.name), self.root_folder()) {
-            let outputs = spec.outputs.iter().map(|output| root.join(output.path.root()));
-            return outputs.into_iter().try_for_each(|outputs| fitness(&state, &outputs));
+            let mut objects = spec.objects().filter(|object| object.is_wanted);
+            return objects.try_for_each(|object| fitness(&state, &root.join(object.path.root())));
         }
         let store = self.log(&spec.name).store().clone();
         let known = store.read(layout::FORMAT).await?;

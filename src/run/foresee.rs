@@ -12,9 +12,12 @@ use crate::plan::{
     Facts, Outdated, Outside, Plan, Sight, admission, judge_lateness, plan, promises,
 };
 use crate::source::{Discovery, Upstream, Upstreams, discover, reference_versions};
-use crate::spec::{OnReferenceChange, PipelineSpec, StepSpec};
-use crate::state::{Query, QueryStep, References, Request, RowCounts, SegmentRef, State};
-use crate::time::EventTime;
+use crate::spec::{DedupSpec, OnReferenceChange, PipelineSpec, RuleSpec, SourceSpec, StepSpec};
+use crate::state::{
+    Query, QueryDedup, QueryRule, QuerySource, QueryStep, References, Request, RowCounts,
+    SegmentRef, State,
+};
+use crate::time::{EventTime, Span};
 
 /// What there is outside of a pipeline's log at one moment.
 #[derive(Debug)]
@@ -194,7 +197,27 @@ fn foresee_admission(
 /// The query of `spec`.
 pub(super) fn query_of(spec: &PipelineSpec) -> Query {
     let step = |step: &StepSpec| QueryStep { name: step.name.clone(), sql: step.sql.clone() };
-    Query { steps: spec.steps.iter().map(step).collect() }
+    let judged = spec.sources.iter().filter(|source| source.is_judged());
+    Query { steps: spec.steps.iter().map(step).collect(), judged: judged.map(judged_of).collect() }
+}
+
+fn judged_of(source: &SourceSpec) -> QuerySource {
+    let rule = |rule: &RuleSpec| QueryRule {
+        name: rule.name.clone(),
+        expect: rule.expect.clone(),
+        action: rule.on_violation.as_str().to_owned(),
+    };
+    let dedup = |dedup: &DedupSpec| QueryDedup {
+        keys: dedup.keys.clone(),
+        order_by: dedup.order_by.clone(),
+        keep: dedup.keep.as_str().to_owned(),
+        across_micros: dedup.across.map(Span::micros).unwrap_or_default(),
+    };
+    QuerySource {
+        table: source.table.clone(),
+        rules: source.rules.iter().map(rule).collect(),
+        dedup: source.dedup.as_ref().map(dedup),
+    }
 }
 
 /// The entries of `state` that say other than the query of `spec` and the reference tables as they

@@ -12,7 +12,7 @@ use crate::error::{Code, Error, Result};
 use crate::id::Seq;
 use crate::log::StateLog;
 use crate::report::{Manifest, ManifestFile};
-use crate::spec::PipelineSpec;
+use crate::spec::{PipelineSpec, QuarantineSpec};
 use crate::state::{CommittedOutput, CommittedWindow, State};
 use crate::store::Store;
 use crate::window::Window;
@@ -76,7 +76,9 @@ impl Finder<'_> {
     /// The files of `window`; `None` if one of them is not to be had.
     async fn files(&self, window: &CommittedWindow) -> Result<Option<Vec<ManifestFile>>> {
         let mut files = Vec::with_capacity(window.outputs.len());
-        for output in &window.outputs {
+        // What was put aside is no result: nobody is to read it as one.
+        let is_result = |output: &&CommittedOutput| !QuarantineSpec::is_name(&output.name);
+        for output in window.outputs.iter().filter(is_result) {
             let Some(path) = self.path(window, output).await? else { return Ok(None) };
             files.push(ManifestFile {
                 start: window.start,

@@ -43,10 +43,10 @@ pub(super) async fn claim_outputs(
     state: &State,
     outputs: &dyn Store,
 ) -> Result<()> {
-    for output in &spec.outputs {
+    for output in spec.objects().filter(|object| object.is_wanted) {
         let key = format!("{}/{}", output.path.root(), layout::OWNER);
-        let mine =
-            Owner { store: state.store, pipeline: spec.name.clone(), output: output.name.clone() };
+        let (pipeline, output_name) = (spec.name.clone(), output.name.to_owned());
+        let mine = Owner { store: state.store, pipeline, output: output_name };
         if outputs.head(&key).await?.is_none() {
             let text = serde_json::to_vec(&mine)
                 .map_err(|why| Error::new(Code::Bug, format!("an owner has no text: {why}")))?;

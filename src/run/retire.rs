@@ -164,7 +164,8 @@ impl Project {
     /// Gives up the roots of outputs that are retired, unless an output lies there still.
     async fn disown(&self, state: &State) -> Result<()> {
         let root = |path: &str| PathTemplate::parse(path).ok().map(|path| path.root().to_owned());
-        let in_use = state.shape.iter().flat_map(|shape| &shape.outputs);
+        let in_use = state.shape.iter();
+        let in_use = in_use.flat_map(|shape| shape.outputs.iter().chain(&shape.quarantines));
         let in_use: BTreeSet<String> = in_use.filter_map(|output| root(&output.path)).collect();
         let roots = state.retired.iter().filter_map(|output| root(&output.path));
         let roots: BTreeSet<String> = roots.filter(|root| !in_use.contains(root)).collect();

@@ -12,13 +12,13 @@ use super::project::Project;
 use super::worker::Worker;
 use crate::commit::{Aim, Batch, ComputedWindow};
 use crate::error::{Code, Error, Result};
-use crate::execute::{Origin, stage_again};
+use crate::execute::{Origin, Staging, stage_again, stage_nothing};
 use crate::id::{RequestId, Seq};
 use crate::log::StateLog;
 use crate::plan::{DueWindow, Restore, Rollback, rollback};
 use crate::publish::Compute;
 use crate::report::{Observer, PipelineReport, RunEvent};
-use crate::spec::PipelineSpec;
+use crate::spec::{PipelineSpec, QuarantineSpec};
 use crate::state::{
     BatchOutput, BatchWindow, Body, CommittedOutput, CommittedWindow, Entry, FailedWindow, Reason,
     Request, State, Verb, codec,
@@ -199,10 +199,17 @@ impl Worker<'_> {
             let begun = self.begun(&DueWindow::empty(window, reason))?;
             let mut outputs = Vec::with_capacity(begun.outputs.len());
             for output in &begun.outputs {
-                outputs.push(self.stage_output(past, output, reason).await?);
+                if !output.optional || past.outputs.iter().any(|past| past.name == output.name) {
+                    outputs.push(self.stage_output(past, output, reason).await?);
+                }
             }
             windows.push(begun);
-            computed.push(ComputedWindow { inputs: past.inputs.clone(), rows: past.rows, outputs });
+            computed.push(ComputedWindow {
+                inputs: past.inputs.clone(),
+                rows: past.rows,
+                balance: past.balance.clone(),
+                outputs,
+            });
         }
         Ok((windows, computed))
     }
@@ -213,14 +220,17 @@ impl Worker<'_> {
         begun: &BatchOutput,
         reason: Reason,
     ) -> Result<crate::commit::StagedOutput> {
-        let found = past.outputs.iter().find(|output| output.name == begun.name);
-        let output = found.ok_or_else(|| {
-            let text = format!("revision {} has no output {}", past.rev, begun.name);
-            Error::new(Code::RevisionGone, text)
-        })?;
         let spec = self.session.spec;
         let prefix = layout::staging_prefix(self.state().epoch);
         let staged_at = self.project.staging(&spec.name).join(format!("{prefix}{}", begun.att));
+        let found = past.outputs.iter().find(|output| output.name == begun.name);
+        let Some(output) = found else {
+            if QuarantineSpec::is_name(&begun.name) {
+                return self.stage_nothing(past, begun).await;
+            }
+            let text = format!("revision {} has no output {}", past.rev, begun.name);
+            return Err(Error::new(Code::RevisionGone, text));
+        };
         // What stands may be there still, whatever was begun since.
         if reason == Reason::InDoubt {
             let outputs: Arc<dyn Store> = self.project.outputs(&spec.name);
@@ -236,6 +246,28 @@ impl Worker<'_> {
         let key = copy_of(past, output);
         let copy = Origin { store: self.log.store(), key: &key, output };
         stage_again(&copy, begun, &staged_at).await
+    }
+
+    /// Stages an object without rows in place of quarantined rows that the revision had none of.
+    async fn stage_nothing(
+        &self,
+        past: &CommittedWindow,
+        begun: &BatchOutput,
+    ) -> Result<crate::commit::StagedOutput> {
+        let spec = self.session.spec;
+        let staging = Staging {
+            pipeline: &spec.name,
+            start: past.start,
+            end: past.end,
+            folder: &self.project.staging(&spec.name),
+            epoch: self.state().epoch,
+            max_object_bytes: self.project.engine.max_object_bytes(),
+        };
+        let mut objects = spec.objects();
+        let object = objects
+            .find(|object| object.name == begun.name)
+            .ok_or_else(|| Error::new(Code::Bug, format!("no object is called {}", begun.name)))?;
+        stage_nothing(&staging, &object, begun, &self.project.outputs(&spec.name)).await
     }
 
     fn tell_restored(

@@ -4,7 +4,7 @@ use super::retire::not_done;
 use crate::error::{Code, Error, Result};
 use crate::id::PipelineName;
 use crate::source::WINDOW_START;
-use crate::spec::{OutputSpec, PipelineSpec, SourceSpec};
+use crate::spec::{OutputSpec, PipelineSpec, QuarantineSpec, SourceSpec};
 use crate::state::{Shape, ShapeOutput, ShapeSource, State};
 use crate::time::Span;
 use crate::window::WindowSize;
@@ -27,12 +27,17 @@ pub(super) fn shape_of(spec: &PipelineSpec) -> Shape {
         name: output.name.clone(),
         path: output.path.text().to_owned(),
     };
+    let quarantine = |quarantine: &QuarantineSpec| ShapeOutput {
+        name: quarantine.name.clone(),
+        path: quarantine.path.text().to_owned(),
+    };
     Shape {
         size: spec.grid.size().to_string(),
         week_start,
         timezone: spec.grid.zone().name().to_owned(),
         sources: spec.sources.iter().map(source).collect(),
         outputs: spec.outputs.iter().map(output).collect(),
+        quarantines: spec.quarantines.iter().map(quarantine).collect(),
     }
 }
 
@@ -44,7 +49,10 @@ pub(super) fn check(spec: &PipelineSpec, state: &State) -> Result<()> {
     if state.retiring.is_some() {
         return Err(not_done(state));
     }
-    let now = shape_of(spec);
+    let mut now = shape_of(spec);
+    if state.shape.as_ref().is_some_and(|then| then.quarantines.is_empty()) {
+        now.quarantines = Vec::new();
+    }
     let Some(then) = state.shape.as_ref().filter(|then| **then != now) else { return Ok(()) };
     let text = format!("pipeline {} has another shape than when it first ran", spec.name);
     Err(Error::new(Code::ShapeChanged, text)
@@ -86,7 +94,8 @@ fn said(shape: &Shape) -> String {
         }
         text
     });
-    let outputs = shape.outputs.iter().map(|output| format!("{} at {}", output.name, output.path));
+    let objects = shape.outputs.iter().chain(&shape.quarantines);
+    let outputs = objects.map(|output| format!("{} at {}", output.name, output.path));
     let parts: Vec<String> = sources.chain(outputs).collect();
     format!("windows of {} in {}; {}", shape.size, shape.timezone, parts.join(", "))
 }

@@ -98,7 +98,7 @@ async fn count(
     }
     let cells = counts.cells.keys().copied();
     let max = source.max_windows_per_file;
-    if source.margins.seeing(grid, cells).take(max.saturating_add(1)).count() > max {
+    if source.reach().touched(grid, cells).take(max.saturating_add(1)).count() > max {
         return Err(too_many(source, file));
     }
     Ok(counts)

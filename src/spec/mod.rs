@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 mod location;
+mod quality;
 mod reference;
 mod source;
 
 pub use location::{Location, Prefix, Scheme, normal};
+pub use quality::{DedupSpec, Keep, OnViolation, QUARANTINE, QuarantineSpec, RuleSpec};
 pub use reference::{OnReferenceChange, ReferenceSpec};
 pub use source::{
     Closes, FolderSpec, OnExpired, OnNullTime, OnRemoved, PartitionType, SourceOrigin, SourceSpec,
@@ -18,7 +20,7 @@ pub use source::{
 
 use crate::id::PipelineName;
 use crate::time::{EventTime, Span};
-use crate::window::{Margins, PathTemplate, WindowGrid};
+use crate::window::{Margins, PathTemplate, Reach, Window, WindowGrid};
 
 /// The most earlier revisions of a window that can be asked to stay restorable.
 pub const HISTORY_KEEP_MAX: usize = 1_000;
@@ -108,6 +110,8 @@ pub struct PipelineSpec {
     pub steps: Vec<StepSpec>,
     /// What is published, each from one step; never empty.
     pub outputs: Vec<OutputSpec>,
+    /// Where quarantined rows lie, one for each source.
+    pub quarantines: Vec<QuarantineSpec>,
 }
 
 /// What becomes of windows that were computed with another query than the one in force.
@@ -155,6 +159,32 @@ pub struct OutputSpec {
     pub compression: Compression,
 }
 
+/// The name of an output's object within the folder of its window.
+pub const OUTPUT_FILE: &str = "data.parquet";
+
+/// One of the objects that each window of a pipeline may have.
+#[derive(Clone, Debug)]
+pub struct ObjectSpec<'a> {
+    /// What it is called among the objects of its window.
+    pub name: &'a str,
+    /// Its folder.
+    pub path: &'a PathTemplate,
+    /// Its name there.
+    pub file: String,
+    /// How it is compressed.
+    pub compression: Compression,
+    /// Whether windows get one by what is configured now; else only those that had one.
+    pub is_wanted: bool,
+}
+
+impl ObjectSpec<'_> {
+    /// Its key in `window` under [`ProjectSpec::root`]; `None` if the window has no name.
+    #[must_use]
+    pub fn key(&self, grid: &WindowGrid, window: Window) -> Option<String> {
+        Some(format!("{}/{}", self.path.render(grid, window)?, self.file))
+    }
+}
+
 /// Parquet compression of an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
@@ -179,5 +209,37 @@ impl PipelineSpec {
     #[must_use]
     pub fn margins(&self, table: &str) -> Margins {
         self.source(table).map(|source| source.margins).unwrap_or_default()
+    }
+
+    /// How far beyond its windows the rows of `table` decide about those of a window.
+    #[must_use]
+    pub fn reach(&self, table: &str) -> Reach {
+        let own = Reach::new(Margins::default(), None);
+        self.source(table).map_or(own, SourceSpec::reach)
+    }
+
+    /// The objects that each window may have: its outputs, then the quarantined rows of its
+    /// sources.
+    pub fn objects(&self) -> impl Iterator<Item = ObjectSpec<'_>> {
+        let outputs = self.outputs.iter().map(|output| ObjectSpec {
+            name: &output.name,
+            path: &output.path,
+            file: OUTPUT_FILE.to_owned(),
+            compression: output.compression,
+            is_wanted: true,
+        });
+        outputs.chain(self.quarantines.iter().map(|quarantine| ObjectSpec {
+            name: &quarantine.name,
+            path: &quarantine.path,
+            file: quarantine.file_name(),
+            compression: QuarantineSpec::COMPRESSION,
+            is_wanted: quarantine.is_wanted,
+        }))
+    }
+
+    /// Where the quarantined rows of `table` lie.
+    #[must_use]
+    pub fn quarantine(&self, table: &str) -> Option<&QuarantineSpec> {
+        self.quarantines.iter().find(|quarantine| quarantine.table == table)
     }
 }

@@ -2,10 +2,10 @@
 
 use chrono_tz::Tz;
 
-use super::Location;
+use super::{DedupSpec, Location, OnViolation, RuleSpec};
 use crate::id::PipelineName;
 use crate::time::Span;
-use crate::window::Margins;
+use crate::window::{Margins, Reach};
 
 /// A table whose rows have an event time each.
 #[derive(Clone, Debug)]
@@ -40,6 +40,10 @@ pub struct SourceSpec {
     pub max_windows_per_file: usize,
     /// How far beyond its windows the queries see it.
     pub margins: Margins,
+    /// What is expected of its rows, in the order of the configuration.
+    pub rules: Vec<RuleSpec>,
+    /// Which of its rows are duplicates.
+    pub dedup: Option<DedupSpec>,
 }
 
 /// Where the rows of a source come from.
@@ -141,6 +145,25 @@ impl SourceSpec {
             SourceOrigin::Folder(_) => None,
             SourceOrigin::Pipeline(upstream) => Some(upstream),
         }
+    }
+
+    /// How far beyond a window its rows decide about the window's.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        let across = self.dedup.as_ref().map(|dedup| dedup.across.unwrap_or(Span::ZERO));
+        Reach::new(self.margins, across)
+    }
+
+    /// Whether not every row of it need be used.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        !self.rules.is_empty() || self.dedup.is_some()
+    }
+
+    /// Whether rows of it may be put aside.
+    #[must_use]
+    pub fn has_quarantine(&self) -> bool {
+        self.rules.iter().any(|rule| rule.on_violation == OnViolation::Quarantine)
     }
 
     /// The name of its file `key` as a person would write it.

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::entry::{
-    BatchWindow, Begin, Body, Commit, CommittedWindow, Entry, Failed, FailedWindow, Inputs,
-    Request, Skip, TimeRange, WatermarkMove, Watermarks,
+    BatchOutput, BatchWindow, Begin, Body, Commit, CommittedWindow, Entry, Failed, FailedWindow,
+    Inputs, Request, Skip, TimeRange, WatermarkMove, Watermarks,
 };
 use super::{
     Head, Holder, InDoubt, OpenBatch, Segment, Stale, State, TAKEN_IN_MAX, WindowState, Windows,
@@ -290,6 +290,15 @@ impl State {
             rule(self.next_revision(window.start) == Some(window.rev), Invariant::Cm3, || {
                 format!("the window at {} cannot get revision {}", window.start, window.rev)
             })?;
+            let may_lie_there = |output: &BatchOutput| {
+                output.before.is_some()
+                    || self.in_doubt.contains_key(&window.start)
+                    || self.blank.contains_key(&window.start)
+            };
+            let optional = window.outputs.iter().find(|output| output.optional);
+            rule(!optional.is_some_and(may_lie_there), Invariant::Cm2, || {
+                format!("an object of the window at {} may not be left out", window.start)
+            })?;
             let doubt = InDoubt { end: window.end, batch: begin.batch };
             let was_in_doubt = self.in_doubt.insert(window.start, doubt).is_some();
             windows.insert(window.start, (window.clone(), was_in_doubt));
@@ -313,7 +322,8 @@ impl State {
             rule(is_as_begun, Invariant::Cm2, || {
                 format!("it publishes the window at {} otherwise than begun", committed.start)
             })?;
-            rule(committed.rows.closes(), Invariant::In2, || {
+            let adds_up = committed.rows.closes() && committed.balance.adds_up_to(&committed.rows);
+            rule(adds_up, Invariant::In2, || {
                 format!("rows of the window at {} do not add up", committed.start)
             })?;
             let (published, earlier) = self.succession(seq, committed, &commit.lost);
@@ -446,7 +456,11 @@ impl State {
 
 /// Whether `committed` is what `begun` announced: same window, revision and objects.
 fn announces(begun: &BatchWindow, committed: &CommittedWindow) -> bool {
-    let announced = begun.outputs.iter().map(|out| (&out.name, &out.path, out.att));
+    let is_published = |out: &&BatchOutput| {
+        !out.optional || committed.outputs.iter().any(|published| published.att == out.att)
+    };
+    let announced = begun.outputs.iter().filter(is_published);
+    let announced = announced.map(|out| (&out.name, &out.path, out.att));
     let published = committed.outputs.iter().map(|out| (&out.name, &out.path, out.att));
     begun.end == committed.end && begun.rev == committed.rev && announced.eq(published)
 }

@@ -20,10 +20,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use apply::Violation;
 pub use entry::{
-    BatchOutput, BatchWindow, Begin, BlankWindow, Body, ClaimReason, Commit, CommittedOutput,
-    CommittedWindow, Entry, FORMAT, Failed, FailedWindow, GcMark, GcSweep, Inputs, InputsDigest,
-    LateKind, LateWindow, LostOutput, MarkedObject, PromisedBy, Query, QueryStep, Reason,
-    ReferenceVersion, References, Request, Retire, RetirePhase, RollbackTo, SegmentRef, Shape,
+    BALANCE_FILES_MAX, Balance, BatchOutput, BatchWindow, Begin, BlankWindow, Body, ClaimReason,
+    Commit, CommittedOutput, CommittedWindow, Entry, FORMAT, Failed, FailedWindow, FileBalance,
+    GcMark, GcSweep, Inputs, InputsDigest, LateKind, LateWindow, LostOutput, MarkedObject,
+    PromisedBy, Query, QueryDedup, QueryRule, QuerySource, QueryStep, Reason, ReferenceVersion,
+    References, Request, Retire, RetirePhase, RollbackTo, RuleCount, SegmentRef, Shape,
     ShapeOutput, ShapeSource, Skip, SourceWatermark, TimeRange, Verb, WatermarkMove, Watermarks,
     Who,
 };

@@ -263,7 +263,7 @@ impl<'a> Explained<'a> {
                 inputs.push(self.input(record, input, name));
                 continue;
             };
-            left_out.push(LeftOut { name, rows: input.seen(), file: input.file, why });
+            left_out.push(LeftOut { name, rows: input.all(), file: input.file, why });
         }
         left_out.extend(self.expired());
         left_out.sort_by(|a, b| a.file.cmp(&b.file));

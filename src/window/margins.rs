@@ -10,7 +10,7 @@ use super::{Window, WindowGrid, WindowSet, WindowSize};
 use crate::time::{EventTime, Span};
 
 /// The last instant that a row may carry.
-const LAST: EventTime = EventTime::from_micros(EventTime::END.micros() - 1);
+pub(super) const LAST: EventTime = EventTime::from_micros(EventTime::END.micros() - 1);
 
 /// How far beyond a window its query sees a source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,13 +72,13 @@ impl Margins {
         grid.window_at(at).map(Window::start)
     }
 
-    /// The windows that see any of the cells which start at `cells`, ascending.
-    pub fn seeing(
+    /// Inserts the windows that see any of the cells which start at `cells`.
+    pub(super) fn insert_seeing(
         self,
         grid: &WindowGrid,
         cells: impl IntoIterator<Item = EventTime>,
-    ) -> impl Iterator<Item = Window> {
-        let mut seeing = WindowSet::new();
+        seeing: &mut WindowSet,
+    ) {
         for cell in cells {
             // The first cell of all may begin before any row may.
             let last = cell.plus(self.lookback).unwrap_or(LAST).clamp(EventTime::FIRST, LAST);
@@ -87,8 +87,6 @@ impl Margins {
                 seeing.insert(start, end);
             }
         }
-        let stretches: Vec<_> = seeing.ranges().collect();
-        stretches.into_iter().flat_map(|(start, end)| grid.windows_from(start, end))
     }
 
     /// About how many windows of `size` see one row.

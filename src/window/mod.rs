@@ -3,6 +3,7 @@
 mod grid;
 mod injective;
 mod margins;
+mod reach;
 mod set;
 mod size;
 mod template;
@@ -12,6 +13,7 @@ mod tests;
 pub use grid::WindowGrid;
 pub use injective::TemplateClash;
 pub use margins::Margins;
+pub use reach::Reach;
 pub use set::WindowSet;
 pub use size::WindowSize;
 pub use template::{PathTemplate, TemplateError};

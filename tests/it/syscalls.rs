@@ -140,7 +140,8 @@ fn fail(scenario: &Scenario, place: &Place, error: &str, codes: &[i32], says: &s
         let ended = place.run(project, &format!("error={error}"));
         assert!(strace::was_met(project), "the run never came to it");
         let said = String::from_utf8_lossy(&ended.stdout);
-        assert!(codes.contains(&code(&ended)) && said.contains(says), "{ended:?}");
+        let is_told = code(&ended) == 0 || said.contains(says);
+        assert!(codes.contains(&code(&ended)) && is_told, "{ended:?}");
         if code(&ended) == 0 {
             // Whoever says that all is well has done it all.
             assert_equal(&project.outputs(), &scenario.new);
@@ -171,7 +172,8 @@ fn a_call_that_fails_is_told_and_made_good_by_the_next_run() {
         (Place::any(RENAME, 1), "ENOSPC", &[5, 75], "No space left"),
         (Place::any(RENAME, 1), "EROFS", &[5, 75], "Read-only file system"),
         (Place::any(RENAME, 1), "EXDEV", &[5, 75], "different file systems"),
-        (Place::on(LOOK, &object, 2), "EIO", &[5, 75], "cannot look at"),
+        // Calls are counted by thread: it may be a later look that fails, on which nothing hangs.
+        (Place::on(LOOK, &object, 2), "EIO", &[0, 5, 75], "cannot look at"),
         (Place::any(RENAME, 1), "EIO", &[75], unknown),
         (Place::on(SYNC, LOG, 1), "EIO", &[75], unknown),
         (Place::on(SYNC, folder, 1), "EIO", &[75], unknown),

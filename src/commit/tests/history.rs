@@ -111,6 +111,7 @@ fn published(log: &Log, aim: Aim, reason: Reason, answer: &WriteAnswer) -> (Outc
                 inputs: InputsDigest { files: 1, sha256: Sha256::of(b"inputs") },
                 rows: RowCounts { input: rows, used: rows, out: rows, ..RowCounts::default() },
                 outputs: vec![staged.clone()],
+                balance: Balance::default(),
             })]),
             Effect::Observe { object, .. } => Event::Observed(object, Ok(None)),
             Effect::Keep { object, .. } => Event::Kept(object, Ok(true)),

@@ -218,6 +218,7 @@ impl Run {
             path: format!("{name}/{n}.parquet"),
             before: None,
             att: AttemptId(self.new_id()),
+            optional: false,
         };
         let outputs = outputs.iter().map(|name| output(name)).collect();
         BatchWindow {

@@ -362,5 +362,6 @@ fn computed(window: &BatchWindow, content: Option<&ContentHash>) -> ComputedWind
         inputs: InputsDigest { files: 1, sha256: Sha256::of(b"inputs") },
         rows: RowCounts { input: 1, used: 1, out: 1, ..RowCounts::default() },
         outputs: window.outputs.iter().map(staged).collect(),
+        balance: Balance::default(),
     }
 }

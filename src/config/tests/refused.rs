@@ -17,7 +17,11 @@ fn keys_of_later_versions_are_refused_and_never_ignored() {
         ("name = \"shop\"", "include = [\"x.toml\"]\n", "[\"x.toml\"]"),
         ("threads", "ballista = \"df://x\"\n", "\"df://x\""),
         ("enabled", "schedule = \"* * * * *\"\n", "\"* * * * *\""),
-        ("[pipeline.orders_hourly.window]", "[pipeline.orders_hourly.quality]\n", ""),
+        (
+            "[pipeline.orders_hourly.window]",
+            "[pipeline.orders_hourly.quality]\nmax_bad_rows = 1\n",
+            "1",
+        ),
         ("[pipeline.orders_hourly.window]", "[[pipeline.orders_hourly.check]]\n", ""),
         ("[pipeline.orders_hourly.window]", "[pipeline.orders_hourly.load.x.y]\n", "load"),
         ("glob = ", "partition_time = \"{dt}\"\n", "\"{dt}\""),
@@ -27,8 +31,6 @@ fn keys_of_later_versions_are_refused_and_never_ignored() {
         ("glob = ", "on_missing_column = \"null\"\n", "\"null\""),
         ("glob = ", "on_type_change = \"widen\"\n", "\"widen\""),
         ("glob = ", "on_corrupt_file = \"quarantine\"\n", "\"quarantine\""),
-        ("glob = ", "dedup = { keys = [\"id\"] }\n", "{ keys = [\"id\"] }"),
-        ("glob = ", "rule = []\n", "[]"),
         ("compression = ", "success_file = true\n", "true"),
         ("compression = ", "delta = { path = \"x\" }\n", "{ path = \"x\" }"),
         ("[storage]", "[alert.x]\n", "alert"),
@@ -47,6 +49,37 @@ fn keys_of_later_versions_are_refused_and_never_ignored() {
         "\"quarantine\"",
         "`fail` or `drop`",
     );
+}
+
+/// What stands before `glob = ` of a source, the place of what is wrong with it, and what is said.
+const QUALITY: &[(&str, Code, &str, &str)] = &[
+    ("dedup = {}\n", MissingKey, "{}", "add `keys = "),
+    ("dedup = { keys = [] }\n", MissingKey, "{ keys = [] }", "add `keys = "),
+    ("dedup = { keys = [\"a\", \"a\"] }\n", BadValue, "\"a\"", "stands there twice"),
+    ("dedup = { keys = [\"a\"], keep = \"any\" }\n", BadValue, "\"any\"", "`first`"),
+    ("dedup = { keys = [\"a\"], across = \"1h\" }\n", Conflict, "\"1h\"", "keep = \"first\""),
+    (
+        "dedup = { keys = [\"a\"], keep = \"first\", across = \"0s\" }\n",
+        BadValue,
+        "\"0s\"",
+        "no time at all",
+    ),
+    ("rule = [{ expect = \"a > 0\" }]\n", MissingKey, "{ expect = \"a > 0\" }", "add `name = "),
+    ("rule = [{ name = \"r\" }]\n", MissingKey, "{ name = \"r\" }", "add `expect = "),
+    (
+        "rule = [{ name = \"r\", expect = \"a\", on_violation = \"ignore\" }]\n",
+        BadValue,
+        "\"ignore\"",
+        "`quarantine`",
+    ),
+];
+
+#[test]
+fn what_is_expected_of_rows_is_read_strictly() {
+    for (added, code, place, said) in QUALITY {
+        let errors = load_with(&edited(FULL, "glob = ", &format!("{added}glob = ")), &[]);
+        assert_one(&errors.unwrap_err(), added, *code, place, said);
+    }
 }
 
 /// What is changed in FULL, into what; the code, the place and the way on that this gives.

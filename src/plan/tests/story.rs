@@ -103,7 +103,7 @@ impl Story {
             }
             ("query", []) => {
                 self.outdated.queries = self.log.state.queries.keys().copied().collect();
-                self.log.add(Body::Query(Query { steps: Vec::new() }));
+                self.log.add(Body::Query(Query { steps: Vec::new(), judged: Vec::new() }));
             }
             ("follow", []) => self.spec.on_query_change = OnQueryChange::Reprocess,
             ("gone", []) => drop(self.missing.insert(file_id(words[0]))),
@@ -297,6 +297,7 @@ fn spec() -> PipelineSpec {
         references: Vec::new(),
         steps: Vec::new(),
         outputs: Vec::new(),
+        quarantines: Vec::new(),
     }
 }
 
@@ -323,5 +324,7 @@ fn source(table: &str) -> SourceSpec {
         on_expired: OnExpired::Drop,
         on_removed: OnRemoved::Keep,
         max_windows_per_file: usize::MAX,
+        rules: Vec::new(),
+        dedup: None,
     }
 }

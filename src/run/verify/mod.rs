@@ -239,8 +239,8 @@ impl Checker<'_> {
         }
         let mut listed = BTreeSet::new();
         let store = self.project.outputs(&self.spec.name);
-        for output in &self.spec.outputs {
-            let folder = format!("{}/", output.path.root());
+        for object in self.spec.objects().filter(|object| object.is_wanted) {
+            let folder = format!("{}/", object.path.root());
             listed.extend(store.list(&folder).await?.into_iter().map(|meta| meta.key));
         }
         let folder_of = |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned());
@@ -327,10 +327,10 @@ impl Checker<'_> {
     fn begun(&self, state: &State, path: &str) -> Option<(EventTime, EventTime)> {
         let (start, doubt) = state.in_doubt.iter().find(|(start, _)| {
             let window = self.spec.grid.window_at(**start);
-            let mut outputs = self.spec.outputs.iter();
-            outputs.any(|output| {
-                let own = window.and_then(|window| output.path.render(&self.spec.grid, window));
-                own.is_some_and(|own| format!("{own}/data.parquet") == path)
+            let mut objects = self.spec.objects();
+            objects.any(|object| {
+                let own = window.and_then(|window| object.key(&self.spec.grid, window));
+                own.as_deref() == Some(path)
             })
         })?;
         Some((*start, doubt.end))

@@ -34,8 +34,9 @@ pub(super) struct Objects {
 
 impl Objects {
     pub(super) fn new(store: Arc<SourceStore>, spec: &PipelineSpec, depth: Depth) -> Arc<Self> {
-        let outputs = spec.outputs.iter();
-        let compression = outputs.map(|output| (output.name.clone(), output.compression)).collect();
+        let objects = spec.objects();
+        let compression =
+            objects.map(|object| (object.name.to_owned(), object.compression)).collect();
         let room = Semaphore::new(DECODED_MIB_MAX.try_into().unwrap_or(usize::MAX));
         Arc::new(Self { store, compression, depth, room })
     }

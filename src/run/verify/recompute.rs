@@ -12,6 +12,7 @@ use crate::id::{AttemptId, BatchId, Epoch};
 use crate::plan::{BatchPlan, DueWindow, Plan, batches, computed_again};
 use crate::report::{Problem, ProblemKind, Recomputed};
 use crate::run::{Foreseen, Session};
+use crate::spec::ObjectSpec;
 use crate::state::{BatchOutput, BatchWindow, CommittedWindow, FailedWindow, Reason, WindowState};
 use crate::store::make_folders;
 use crate::time::EventTime;
@@ -116,18 +117,19 @@ impl Oracle<'_> {
 
     async fn compute(&self, plan: &BatchPlan) -> Vec<Result<ComputedWindow, FailedWindow>> {
         let (project, spec) = (self.checker.project, self.checker.spec);
-        let output = |output: &crate::spec::OutputSpec| BatchOutput {
-            name: output.name.clone(),
-            path: output.name.clone(),
+        let output = |object: ObjectSpec<'_>| BatchOutput {
+            name: object.name.to_owned(),
+            path: object.name.to_owned(),
             before: None,
             att: AttemptId(project.clock.new_id()),
+            optional: false,
         };
         let window = |due: &DueWindow| BatchWindow {
             start: due.window.start(),
             end: due.window.end(),
             rev: crate::id::Revision(1),
             reason: due.reason,
-            outputs: spec.outputs.iter().map(output).collect(),
+            outputs: spec.objects().map(output).collect(),
         };
         let state = &self.foreseen.state;
         let batch = Batch {

@@ -75,7 +75,8 @@ impl State {
     /// The pipeline is as if it had never run, but for its log and what numbers its writers and
     /// admissions: those go on, so that no name is used twice.
     fn forget_all(&mut self) {
-        self.retired.extend(self.shape.take().into_iter().flat_map(|shape| shape.outputs));
+        let shape = self.shape.take().into_iter();
+        self.retired.extend(shape.flat_map(|shape| [shape.outputs, shape.quarantines].concat()));
         self.queries = BTreeMap::new();
         self.references = BTreeMap::new();
         self.segments = Vec::new();

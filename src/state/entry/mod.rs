@@ -4,12 +4,14 @@
 //! Unknown fields are ignored, so that a newer version may add them; what an older version must not
 //! ignore is named in `rf` (to read) or `wf` (to write).
 
+mod balance;
 mod garbage;
 mod inputs;
 mod retire;
 mod rollback;
 mod window;
 
+pub use balance::{BALANCE_FILES_MAX, Balance, FileBalance, RuleCount};
 pub use garbage::{GcMark, GcSweep, MarkedObject};
 pub use inputs::{
     Inputs, LateKind, LateWindow, PromisedBy, ReferenceVersion, References, SegmentRef,
@@ -208,6 +210,9 @@ pub struct Shape {
     pub sources: Vec<ShapeSource>,
     /// Outputs and their path templates.
     pub outputs: Vec<ShapeOutput>,
+    /// Where quarantined rows lie, by source; missing where nobody could say so yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantines: Vec<ShapeOutput>,
 }
 
 /// How the event time of one source is read: the ledger counts rows by it.
@@ -244,6 +249,49 @@ pub struct ShapeOutput {
 pub struct Query {
     /// The steps in order.
     pub steps: Vec<QueryStep>,
+    /// The sources of which not every row need be used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub judged: Vec<QuerySource>,
+}
+
+/// What is done to the rows of a source before they are queried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuerySource {
+    /// The table.
+    pub table: String,
+    /// What is expected of every row.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<QueryRule>,
+    /// Which of several rows is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedup: Option<QueryDedup>,
+}
+
+/// Something that is expected of every row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueryRule {
+    /// Its name.
+    pub name: String,
+    /// The condition as written.
+    pub expect: String,
+    /// What becomes of rows that break it.
+    pub action: String,
+}
+
+/// Of rows with the same keys, one is used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueryDedup {
+    /// The columns that are alike.
+    pub keys: Vec<String>,
+    /// The columns that order them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub order_by: Vec<String>,
+    /// Which is used.
+    pub keep: String,
+    /// How long after a row of an earlier window a row is a duplicate of it, in microseconds; 0:
+    /// duplicates are of one window.
+    #[serde(default, skip_serializing_if = "crate::ledger::is_zero")]
+    pub across_micros: i64,
 }
 
 /// One step of a query.

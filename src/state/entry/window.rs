@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{LateKind, LostOutput, TimeRange};
+use super::{Balance, LateKind, LostOutput, TimeRange};
 use crate::hash::{ContentHash, Sha256};
 use crate::id::{AttemptId, BatchId, Generation, Revision, Seq};
 use crate::state::RowCounts;
@@ -50,6 +50,10 @@ pub struct BatchOutput {
     pub before: Option<Sha256>,
     /// Names this attempt, in the object's footer too.
     pub att: AttemptId,
+    /// Whether it is only published if it has rows. Never where something was committed, or may
+    /// lie there all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
 }
 
 /// Why a window is computed. It travels from the plan into the log and every view.
@@ -140,6 +144,9 @@ pub struct CommittedWindow {
     pub inputs: InputsDigest,
     /// What became of its rows.
     pub rows: RowCounts,
+    /// The same by rule and file, where not every row was used.
+    #[serde(default, skip_serializing_if = "Balance::is_empty")]
+    pub balance: Balance,
     /// Its objects.
     pub outputs: Vec<CommittedOutput>,
     /// Whether its rows are those published before: the objects were not touched, the revision is

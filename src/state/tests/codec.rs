@@ -190,6 +190,7 @@ prop_compose! {
             outputs: outputs.into_iter().map(output).collect(),
             unchanged,
             restores: restores.map(Revision),
+            balance: Balance::default(),
         }
     }
 }
@@ -200,7 +201,7 @@ prop_compose! {
         outputs in few((any::<[String; 2]>(), prop::option::of(any_hash()), any_uuid())),
     ) -> BatchWindow {
         let output = |([name, path], before, att): ([String; 2], _, _)| {
-            BatchOutput { name, path, before, att: AttemptId(att) }
+            BatchOutput { name, path, before, att: AttemptId(att), optional: before.is_none() }
         };
         let outputs = outputs.into_iter().map(output).collect();
         BatchWindow { start: at.start, end: at.end, rev: Revision(rev), reason, outputs }
@@ -257,7 +258,14 @@ fn any_shape() -> impl Strategy<Value = Body> {
             let output = |[name, path]: [String; 2]| ShapeOutput { name, path };
             let sources = sources.into_iter().map(source).collect();
             let outputs = outputs.into_iter().map(output).collect();
-            Body::Shape(Shape { size, week_start, timezone, sources, outputs })
+            Body::Shape(Shape {
+                size,
+                week_start,
+                timezone,
+                sources,
+                outputs,
+                quarantines: Vec::new(),
+            })
         },
     )
 }
@@ -265,7 +273,7 @@ fn any_shape() -> impl Strategy<Value = Body> {
 fn any_query() -> impl Strategy<Value = Body> {
     few(any::<[String; 2]>()).prop_map(|steps| {
         let step = |[name, sql]: [String; 2]| QueryStep { name, sql };
-        Body::Query(Query { steps: steps.into_iter().map(step).collect() })
+        Body::Query(Query { steps: steps.into_iter().map(step).collect(), judged: Vec::new() })
     })
 }
 

@@ -30,12 +30,14 @@ fn golden() -> Log {
             name: "hourly".to_owned(),
             path: "out/dt={start:%Y-%m-%d}/hour={start:%H}".to_owned(),
         }],
+        quarantines: Vec::new(),
     };
     let query = Query {
         steps: vec![QueryStep {
             name: "hourly".to_owned(),
             sql: "SELECT count(*) AS n\nFROM orders -- „all“".to_owned(),
         }],
+        judged: Vec::new(),
     };
     let shops = InputVersion {
         size: 700,

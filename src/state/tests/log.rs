@@ -8,10 +8,10 @@ use crate::id::{
 };
 use crate::state::codec::{self, Encoded};
 use crate::state::{
-    BatchOutput, BatchWindow, Begin, Body, ClaimReason, Commit, CommittedOutput, CommittedWindow,
-    Entry, FORMAT, Failed, FailedWindow, Inputs, InputsDigest, LateKind, LateWindow, Query,
-    QueryStep, Reason, Request, RowCounts, SegmentRef, Skip, State, TimeRange, Verb, Violation,
-    WatermarkMove, Who,
+    Balance, BatchOutput, BatchWindow, Begin, Body, ClaimReason, Commit, CommittedOutput,
+    CommittedWindow, Entry, FORMAT, Failed, FailedWindow, Inputs, InputsDigest, LateKind,
+    LateWindow, Query, QueryStep, Reason, Request, RowCounts, SegmentRef, Skip, State, TimeRange,
+    Verb, Violation, WatermarkMove, Who,
 };
 use crate::time::{EventTime, ProcessingTime};
 
@@ -94,6 +94,7 @@ pub(crate) fn commit(batch: &Begin) -> Commit {
         outputs: window.outputs.iter().map(published).collect(),
         unchanged: false,
         restores: None,
+        balance: Balance::default(),
     };
     Commit {
         batch: batch.batch,
@@ -156,7 +157,7 @@ impl Log {
         let step = QueryStep { name: "hourly".to_owned(), sql: "SELECT 1".to_owned() };
         let mut log = Self::new();
         log.add(claim());
-        log.add(Body::Query(Query { steps: vec![step] }));
+        log.add(Body::Query(Query { steps: vec![step], judged: Vec::new() }));
         log
     }
 
@@ -224,6 +225,7 @@ impl Log {
                 path: format!("out/hourly/{n}/data.parquet"),
                 before: None,
                 att: AttemptId(Uuid::from_u128(batch << 32 | u128::from(n.unsigned_abs()))),
+                optional: false,
             }],
         };
         Begin {

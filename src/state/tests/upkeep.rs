@@ -21,6 +21,7 @@ fn shape(outputs: &[&str]) -> Shape {
         timezone: "UTC".to_owned(),
         sources: Vec::new(),
         outputs: outputs.iter().map(output).collect(),
+        quarantines: Vec::new(),
     }
 }
 
@@ -142,7 +143,7 @@ fn while_it_is_retired_nothing_is_published_or_asked_for() {
         Body::Begin(log.batch(7, &[11])),
         Body::Inputs(log.inputs(Vec::new())),
         request(Verb::Backfill, 0, 1),
-        Body::Query(Query { steps: Vec::new() }),
+        Body::Query(Query { steps: Vec::new(), judged: Vec::new() }),
         retire(RetirePhase::Announced, None),
         retire(RetirePhase::Done, Some("hourly")),
     ] {

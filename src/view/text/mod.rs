@@ -39,9 +39,8 @@ const SECONDS_PER_DAY: i64 = 86_400;
 /// The objects of a window, by output.
 #[must_use]
 pub fn objects(spec: &PipelineSpec, window: Window) -> Vec<String> {
-    let outputs = spec.outputs.iter();
-    let folders = outputs.filter_map(|output| output.path.render(&spec.grid, window));
-    folders.map(|folder| format!("{folder}/data.parquet")).collect()
+    let outputs = spec.objects().take(spec.outputs.len());
+    outputs.filter_map(|output| output.key(&spec.grid, window)).collect()
 }
 
 /// `1 file`, `2 files`.

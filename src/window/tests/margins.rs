@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::time::{EventTime, Span};
-use crate::window::{Margins, Window, WindowGrid, WindowSize};
+use crate::window::{Margins, Reach, Window, WindowGrid, WindowSize};
 
 fn any_grid() -> impl Strategy<Value = WindowGrid> {
     let sizes = vec![
@@ -65,7 +65,7 @@ proptest! {
             prop_assert_eq!(sees(&window), is_whole);
             prop_assert!(is_whole || !seen.overlaps(cell));
         }
-        let seeing: Vec<Window> = margins.seeing(&grid, [cell.start()]).collect();
+        let seeing: Vec<Window> = Reach::new(margins, None).touched(&grid, [cell.start()]).collect();
         let expected: Vec<Window> = around(&grid, margins, at).into_iter().filter(sees).collect();
         prop_assert_eq!(
             margins.first_seeing(&grid, cell.start()), expected.first().map(|w| w.start())
@@ -79,7 +79,7 @@ fn without_margins_a_cell_is_a_window() {
     let grid = WindowGrid::new(WindowSize::Minutes(60), chrono_tz::UTC);
     let at = EventTime::from_seconds(1_767_225_700).unwrap();
     assert_eq!(Margins::default().cell_at(&grid, at), grid.window_at(at));
-    assert!(Margins::default().seeing(&grid, [at]).eq(grid.window_at(at)));
+    assert!(Reach::new(Margins::default(), None).touched(&grid, [at]).eq(grid.window_at(at)));
 }
 
 #[test]
@@ -94,6 +94,40 @@ fn at_the_edges_of_time_nothing_is_seen_beyond_them() {
         assert!(EventTime::FIRST <= seen.start() && seen.start() <= window.start());
         let cell = margins.cell_at(&grid, at).unwrap();
         assert!(cell.contains(at));
-        assert!(margins.seeing(&grid, [cell.start()]).any(|seeing| seeing == window));
+        assert!(
+            Reach::new(margins, None).touched(&grid, [cell.start()]).any(|seeing| seeing == window)
+        );
+    }
+}
+
+/// What `reach` says of `window`, asked of every window near by.
+fn reaches(reach: Reach, grid: &WindowGrid, window: Window, other: Window) -> bool {
+    reach.of(grid, window).overlaps(other)
+}
+
+proptest! {
+    #[test]
+    fn a_window_is_touched_by_what_it_reaches_over_and_by_nothing_else(
+        grid in any_grid(),
+        margins in any_margins(),
+        across in proptest::option::of(0_u32..200_000),
+        at in -2_000_000_000_000_000_i64..2_000_000_000_000_000,
+    ) {
+        let across = across.map(Span::from_seconds);
+        let reach = Reach::new(margins, across);
+        let cell = margins.cell_at(&grid, EventTime::from_micros(at)).unwrap();
+        let home = grid.window_at(cell.start()).unwrap();
+        // Where rows are judged together, a row stands for its whole window.
+        let matters = if across.is_some() { home } else { cell };
+        let touched: Vec<Window> = reach.touched(&grid, [cell.start()]).collect();
+        prop_assert!(touched.contains(&home));
+        for window in &touched {
+            prop_assert!(reaches(reach, &grid, *window, matters), "{window:?} {reach:?}");
+        }
+        let before = grid.window_at(touched[0].start().minus(Span::MICROSECOND).unwrap()).unwrap();
+        let after = grid.window_at(touched.last().unwrap().end()).unwrap();
+        for window in [before, after] {
+            prop_assert!(!reaches(reach, &grid, window, matters), "{window:?} {reach:?}");
+        }
     }
 }

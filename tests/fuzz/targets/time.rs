@@ -2,7 +2,7 @@
 
 use chrono_tz::Tz;
 use highwater::time::{EventTime, ProcessingTime, Span};
-use highwater::window::{Margins, Window, WindowGrid, WindowSize};
+use highwater::window::{Margins, Reach, Window, WindowGrid, WindowSize};
 
 /// Windows looked at on each side of an instant.
 const NEAR: usize = 20;
@@ -93,7 +93,7 @@ fn check_margins(margins: Margins, grid: &WindowGrid, window: Window, at: EventT
     }
     let first = margins.first_seeing(grid, cell.start());
     assert!(first.is_some_and(|first| first <= window.start()));
-    for seeing in margins.seeing(grid, [cell.start()]).take(NEAR) {
+    for seeing in Reach::new(margins, None).touched(grid, [cell.start()]).take(NEAR) {
         let seen = margins.seen_from(seeing);
         let start = cell.start().max(EventTime::FIRST);
         assert!(seen.contains(start), "{seeing:?} is said to see the cell {cell:?}");
