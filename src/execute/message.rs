@@ -93,6 +93,9 @@ pub(super) fn sql_error(asked: &Asked<'_>, why: &DataFusionError) -> Error {
         error = error.at(excerpt(asked, line, column, end));
     } else if let Some(function) = function_in(&text) {
         error = at_word(error, asked, function);
+    } else if asked.kind == "rule" {
+        // A line or so: that is near enough.
+        error = at_all(error, asked);
     }
     for note in diagnostic.iter().flat_map(|diagnostic| &diagnostic.notes) {
         error = match note.message.strip_prefix("possible column ") {
@@ -139,6 +142,11 @@ pub(super) fn at_word(error: Error, asked: &Asked<'_>, word: &str) -> Error {
         }
         _ => error,
     }
+}
+
+/// `error` at all of what was written.
+pub(super) fn at_all(error: Error, asked: &Asked<'_>) -> Error {
+    error.at(excerpt_of(asked, 0, asked.sql.len()))
 }
 
 /// The `Line: 1, Column: 8` that the parser puts at the end of its messages.

@@ -265,7 +265,7 @@ fn a_window_that_loses_its_last_row_is_left_without_rows() {
 }
 
 /// Starts of the windows that were committed from entry `first` of the log on; none may be twice.
-fn recomputed(project: &Project, first: usize) -> BTreeSet<String> {
+pub(crate) fn recomputed(project: &Project, first: usize) -> BTreeSet<String> {
     let mut starts = BTreeSet::new();
     for entry in project.entries("tiny").iter().skip(first) {
         for window in entry["windows"].as_array().into_iter().flatten() {

@@ -21,6 +21,7 @@ mod example;
 mod explain;
 mod fault;
 mod hostile;
+mod judged;
 mod kill;
 mod local_store;
 mod malformed;

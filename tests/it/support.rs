@@ -88,16 +88,14 @@ impl Project {
     /// A project that nothing was fed to yet.
     pub(crate) fn new(config: &str) -> Self {
         let folder = new_folder();
-        fs::write(folder.path().join("config.toml"), config).unwrap();
         fs::create_dir(folder.path().join("in")).unwrap();
-        let spec = load(&ConfigInput {
-            text: config,
-            origin: "config.toml",
-            base: folder.path(),
-            environment: &[],
-            read_sql: &|path| fs::read_to_string(path),
-        });
-        Self { folder, spec: spec.unwrap(), pace: PACE }
+        let spec = configured(folder.path(), config);
+        Self { folder, spec, pace: PACE }
+    }
+
+    /// Puts another configuration in place of its own.
+    pub(crate) fn configure(&mut self, config: &str) {
+        self.spec = configured(self.folder.path(), config);
     }
 
     /// The same project as it works without a checkpoint.
@@ -252,6 +250,19 @@ impl Project {
         assert_eq!(self.problems(), []);
         assert_eq!(self.strays(), [""; 0]);
     }
+}
+
+/// Writes a configuration into `folder`. What it says.
+fn configured(folder: &Path, config: &str) -> ProjectSpec {
+    fs::write(folder.join("config.toml"), config).unwrap();
+    let spec = load(&ConfigInput {
+        text: config,
+        origin: "config.toml",
+        base: folder,
+        environment: &[],
+        read_sql: &|path| fs::read_to_string(path),
+    });
+    spec.unwrap()
 }
 
 /// An empty folder, in memory where that is to be had: to sync a disk takes longer than a tiny run.

@@ -63,7 +63,8 @@ impl Dedup {
         fates: &mut [Vec<Fate>],
     ) -> Result<()> {
         let keys = self.keys.rows_of(pieces)?;
-        let order = self.order.rows_of(pieces)?;
+        let order =
+            if self.order.places.is_empty() { Vec::new() } else { self.order.rows_of(pieces)? };
         let mut windows: BTreeMap<EventTime, HashMap<&[u8], Group>> = BTreeMap::new();
         let mut home: Option<Window> = None;
         for (piece, (rows, fates)) in pieces.iter().zip(fates.iter_mut()).enumerate() {
@@ -99,7 +100,8 @@ impl Dedup {
 
     /// Whether of two duplicates the one that comes later among all rows is used.
     fn is_preferred(&self, order: &[Rows], later: RowId, earlier: RowId) -> bool {
-        let order = order[later.0].row(later.1).cmp(&order[earlier.0].row(earlier.1));
+        let at = |(piece, row): RowId| order.get(piece).map(|rows| rows.row(row));
+        let order = at(later).cmp(&at(earlier));
         match self.keep {
             Keep::First => order.is_lt(),
             Keep::Last => order.is_ge(),

@@ -166,6 +166,7 @@ fn mistake_in(asked: &Asked<'_>, expr: &Expr) -> Option<Error> {
         _ => return None,
     };
     let error = Error::new(Code::BadSql, format!("{asked} holds {what}"));
+    let error = message::at_all(error, asked);
     Some(
         error
             .note(message::STANDING)
@@ -187,7 +188,8 @@ fn physical(
     match condition.data_type(columns).map_err(wrong)? {
         DataType::Boolean => Ok(condition),
         other => {
-            Err(Error::new(Code::BadSql, format!("{asked} is no condition: it gives {other}"))
+            let text = format!("{asked} is no condition: it gives {other}");
+            Err(message::at_all(Error::new(Code::BadSql, text), &asked)
                 .note(message::STANDING)
                 .hint("write something that is true or false, for example `amount >= 0`"))
         }

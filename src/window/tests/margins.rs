@@ -65,7 +65,8 @@ proptest! {
             prop_assert_eq!(sees(&window), is_whole);
             prop_assert!(is_whole || !seen.overlaps(cell));
         }
-        let seeing: Vec<Window> = Reach::new(margins, None).touched(&grid, [cell.start()]).collect();
+        let reach = Reach::new(margins, None);
+        let seeing: Vec<Window> = reach.touched(&grid, [cell.start()]).collect();
         let expected: Vec<Window> = around(&grid, margins, at).into_iter().filter(sees).collect();
         prop_assert_eq!(
             margins.first_seeing(&grid, cell.start()), expected.first().map(|w| w.start())
