@@ -15,7 +15,7 @@ use crate::id::Generation;
 use crate::ledger::{Admitted, FileId, FileRecord};
 use crate::plan::{DueWindow, Facts, Plan, Sight, WindowInput};
 use crate::spec::PipelineSpec;
-use crate::state::{CommittedOutput, Reason, TimeRange};
+use crate::state::{Balance, CommittedOutput, Reason, RowCounts, TimeRange};
 use crate::time::ProcessingTime;
 use crate::window::Window;
 
@@ -53,6 +53,8 @@ pub struct ExplainView {
     pub outdated_references: bool,
     /// What became of it, oldest first.
     pub events: Vec<WindowEvent>,
+    /// What became of its rows when it was computed last; `None` if it never was.
+    pub balance: Option<(RowCounts, Balance)>,
     /// Its objects, as they were published last.
     pub outputs: Vec<CommittedOutput>,
     /// What else there is to know, a line each.
@@ -163,6 +165,7 @@ pub fn explain(asked: &Explained<'_>) -> ExplainView {
         outdated_references: asked.has_outdated_references(),
         events: asked.story.events().to_vec(),
         outputs: computed.map(|known| known.committed.outputs.clone()).unwrap_or_default(),
+        balance: computed.map(|known| (known.committed.rows, known.committed.balance.clone())),
         notes: asked.notes(),
         becomes_empty: matches!(work, Some(Work::Empty(_))),
         due: work.map(|work| work.due().clone()),

@@ -6,7 +6,7 @@ use super::history::{OutputDoc, output};
 use super::{ErrorDoc, SCHEMA};
 use crate::id::{Generation, PipelineName, Revision, RunId, Seq};
 use crate::spec::PipelineSpec;
-use crate::state::{Reason, RowCounts};
+use crate::state::{Balance, Reason, RowCounts};
 use crate::time::{EventTime, ProcessingTime};
 use crate::view::{
     EventKind, ExplainView, InputView, LeftOut, Mistake, SourceStanding, WindowEvent,
@@ -50,6 +50,12 @@ pub struct ExplainDoc {
     pub outdated: OutdatedDoc,
     /// What became of it, oldest first.
     pub revisions: Vec<EventDoc>,
+    /// What became of its rows when it was computed last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<RowCounts>,
+    /// The same by rule and file, where not every row was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<Balance>,
     /// Its objects, as they were published last.
     pub outputs: Vec<OutputDoc>,
     /// What else there is to know.
@@ -194,6 +200,7 @@ pub struct EventDoc {
 /// The document form of an explanation.
 #[must_use]
 pub fn explain(spec: &PipelineSpec, view: &ExplainView) -> ExplainDoc {
+    let balance = view.balance.as_ref().map(|(_, balance)| balance.clone());
     ExplainDoc {
         schema: SCHEMA,
         pipeline: spec.name.clone(),
@@ -217,6 +224,8 @@ pub fn explain(spec: &PipelineSpec, view: &ExplainView) -> ExplainDoc {
         ruled_out: view.ruled_out,
         outdated: OutdatedDoc { query: view.outdated_query, references: view.outdated_references },
         revisions: view.events.iter().map(event).collect(),
+        rows: view.balance.as_ref().map(|(rows, _)| *rows),
+        balance: balance.filter(|balance| !balance.is_empty()),
         outputs: view.outputs.iter().map(output).collect(),
         notes: view.notes.clone(),
         errors: Vec::new(),

@@ -5,7 +5,9 @@ use serde::Serialize;
 use super::ErrorDoc;
 use crate::hash::Sha256;
 use crate::id::{PipelineName, Revision, RunId, Seq};
-use crate::state::{CommittedOutput, CommittedWindow, FailedWindow, LostOutput, Reason, RowCounts};
+use crate::state::{
+    Balance, CommittedOutput, CommittedWindow, FailedWindow, LostOutput, Reason, RowCounts,
+};
 use crate::time::{EventTime, ProcessingTime};
 
 /// What `history` says.
@@ -92,6 +94,9 @@ pub struct CommitWindowDoc {
     pub restorable: bool,
     /// What became of its rows.
     pub rows: RowCounts,
+    /// The same by rule and file, where not every row was used.
+    #[serde(skip_serializing_if = "Balance::is_empty")]
+    pub balance: Balance,
     /// Its objects.
     pub outputs: Vec<OutputDoc>,
 }
@@ -127,6 +132,7 @@ pub fn committed(window: &CommittedWindow, restorable: bool) -> CommitWindowDoc 
         restores: window.restores,
         restorable,
         rows: window.rows,
+        balance: window.balance.clone(),
         outputs: window.outputs.iter().map(output).collect(),
     }
 }

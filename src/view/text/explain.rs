@@ -6,7 +6,7 @@ use comfy_table::ContentArrangement;
 
 use super::history::minute;
 use super::plan::why;
-use super::{bytes, counted, grouped, instant, lines, number, right, table};
+use super::{balance, bytes, counted, grouped, instant, lines, number, right, table};
 use crate::spec::PipelineSpec;
 use crate::view::{
     EventKind, ExplainView, InputView, LeftOut, SourceStanding, Standing, WhyLeftOut, WindowEvent,
@@ -28,7 +28,9 @@ pub fn explain(spec: &PipelineSpec, view: &ExplainView, unfold: bool) -> String 
     let label = spec.grid.label(view.window);
     let mut text = format!("{}    {label}    {start} to {end}\n", spec.name);
     text.push_str(&head(spec, view));
-    for part in [inputs(view, unfold), left_out(&view.left_out), events(view), outputs(view)] {
+    for part in
+        [inputs(view, unfold), left_out(&view.left_out), events(view), sheet(view), outputs(view)]
+    {
         if !part.is_empty() {
             text.push('\n');
             text.push_str(&part);
@@ -194,6 +196,11 @@ fn event(what: &EventKind) -> Vec<String> {
         EventKind::Skipped(why) => vec![String::new(), format!("skipped: {why}")],
         EventKind::Failed(failed) => vec![String::new(), format!("failed: {}", failed.code)],
     }
+}
+
+fn sheet(view: &ExplainView) -> String {
+    let known = view.balance.as_ref();
+    known.map(|(rows, sheet)| balance::balance(sheet, rows)).unwrap_or_default()
 }
 
 fn outputs(view: &ExplainView) -> String {

@@ -1,5 +1,6 @@
 //! Views as aligned text. No line needs colour to be understood.
 
+mod balance;
 mod explain;
 mod history;
 mod lateness;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::{counted, grouped, instant, instant_after, label, number, sign};
+use super::{balance, counted, grouped, instant, instant_after, label, number, sign};
 use crate::report::PipelineReport;
 use crate::spec::PipelineSpec;
 use crate::state::{CommittedWindow, FailedWindow};
@@ -134,6 +134,7 @@ fn done(spec: &PipelineSpec, report: &PipelineReport, mark: char) -> String {
     if report.windows_done > 0 {
         parts.push(format!("{} rows in", grouped(rows.input)));
         parts.push(format!("{} out", grouped(rows.out)));
+        parts.extend(balance::parts(&rows));
     }
     for (count, what) in [
         (rows.late, "late"),
