@@ -4,7 +4,7 @@ use super::args::HistoryArgs;
 use super::output::Output;
 use super::{Failed, load};
 use crate::run::Project;
-use crate::state::{Body, CommittedWindow, Entry, State};
+use crate::state::{Body, Commit, CommittedWindow, Entry, FailedWindow, State};
 use crate::view::json::{self, CommitDoc, HistoryDoc, SCHEMA, SkipDoc};
 use crate::view::text::{self, HistoryEvent, HistoryLine, Standing};
 
@@ -67,9 +67,14 @@ fn commit(entry: &Entry, standing: &dyn Fn(&CommittedWindow) -> Standing) -> Opt
         run_id: entry.run,
         kind: entry.body.kind(),
         windows: commit.windows.iter().map(window).collect(),
-        failed: commit.failed.clone(),
+        failed: failed(commit).cloned().collect(),
         lost: commit.lost.iter().map(json::lost).collect(),
     })
+}
+
+/// The windows of a commit that failed. That others were stopped is no part of their history.
+fn failed(commit: &Commit) -> impl Iterator<Item = &FailedWindow> {
+    commit.failed.iter().filter(|failed| !failed.is_stopped())
 }
 
 fn skip(entry: &Entry) -> Option<SkipDoc> {
@@ -82,7 +87,7 @@ fn skip(entry: &Entry) -> Option<SkipDoc> {
 fn line(entry: &Entry) -> Option<HistoryLine<'_>> {
     let what = match &entry.body {
         Body::Commit(commit) | Body::Rollback(commit) => {
-            HistoryEvent::Commit(&commit.windows, commit.failed.len())
+            HistoryEvent::Commit(&commit.windows, failed(commit).count())
         }
         Body::Skip(skip) => HistoryEvent::Skip(skip.range, &skip.why),
         _ => return None,

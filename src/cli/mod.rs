@@ -25,6 +25,7 @@ mod vacuum;
 mod verify;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -38,6 +39,7 @@ use crate::spec::PipelineSpec;
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
+    tell_no_caught_panics();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(why) => {
@@ -57,6 +59,19 @@ pub fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
+/// What is caught is told as an error, and not twice.
+fn tell_no_caught_panics() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !crate::run::is_caught() {
+            tell(panic);
+        }
+    }));
+}
+
+/// How long the end of a process waits for work that was given up.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
+
 type Failed = Vec<Error>;
 
 /// `error`, saying which pipeline it is of.
@@ -75,7 +90,7 @@ fn start(cli: &Cli, output: &Output) -> Result<u8, Failed> {
         vec![Error::new(Code::StoreFailed, format!("threads cannot be started: {why}"))]
     })?;
     let project = crate::run::Project::new(spec, Clock::system()).map_err(|why| vec![why])?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         match &cli.command {
             Command::Check(args) => check::check(&project, args, output).await,
             Command::Plan(args) => plan::plan(&project, args, output).await,
@@ -95,5 +110,8 @@ fn start(cli: &Cli, output: &Output) -> Result<u8, Failed> {
             Command::Retire(args) => retire::retire(&project, args, output).await,
             Command::Vacuum(args) => vacuum::vacuum(&project, args, output).await,
         }
-    })
+    });
+    // Whatever still runs was given up: its process does not wait for it for long.
+    runtime.shutdown_timeout(SHUTDOWN_MAX);
+    ended
 }

@@ -1,20 +1,26 @@
 //! `highwater run`, `backfill`, `reprocess` and `skip`: the commands that compute and commit.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use super::args::{BackfillArgs, ReprocessArgs, RunArgs, SkipArgs};
 use super::output::Output;
 use super::progress::Progress;
 use super::{Failed, damaged, load, of_pipeline, plan};
+use crate::clock::Clock;
 use crate::error::{Code, Error, ErrorKind};
 use crate::report::PipelineReport;
-use crate::run::{Asked, Project, run_pipeline, skippable};
+use crate::run::{Asked, Project, Stop, run_pipeline, skippable};
 use crate::spec::PipelineSpec;
 use crate::state::{Request, TimeRange, Verb};
 use crate::time::EventTime;
 use crate::view::json::{self, RunDoc, SCHEMA};
 use crate::view::text;
+
+/// How long after the first signal windows may still be computed. What is computed is committed
+/// then, within what is left of the ten seconds that supervisors give a process at least.
+const GRACE: Duration = Duration::from_secs(8);
 
 pub(super) async fn run(project: &Project, args: &RunArgs, output: &Output) -> Result<u8, Failed> {
     let pipelines = load::pick_enabled(project, &args.which)?;
@@ -131,12 +137,12 @@ pub(super) async fn carry_out(
     asked: &Asked,
     output: &Output,
 ) -> (u8, bool) {
-    let signals = Signals::listen();
+    let signals = Signals::listen(project.clock);
     let progress = Progress::new(project, output);
     progress.start();
     let mut reports: Vec<(&PipelineSpec, PipelineReport)> = Vec::new();
     for spec in pipelines {
-        if signals.stop.load(Ordering::SeqCst) {
+        if signals.number.load(Ordering::SeqCst) > 0 {
             break;
         }
         let report = run_pipeline(project, spec, asked, &signals.stop, &progress).await;
@@ -173,30 +179,35 @@ pub(super) async fn carry_out(
     (exit_code, reports.iter().all(|(_, report)| report.is_idle()))
 }
 
-/// The first SIGINT or SIGTERM lets the batch in hand finish; the second ends the process at once,
-/// which is as safe as `kill -9`.
+/// The first SIGINT or SIGTERM lets the batch in hand finish, as far as it is computed within
+/// [`GRACE`]; the second ends the process at once, which is as safe as `kill -9`.
 struct Signals {
-    stop: Arc<AtomicBool>,
+    stop: Arc<Stop>,
     number: Arc<AtomicU8>,
 }
 
 impl Signals {
-    fn listen() -> Self {
+    fn listen(clock: Clock) -> Self {
         use tokio::signal::unix::{SignalKind, signal};
-        let stop = Arc::new(AtomicBool::new(false));
+        let stop = Arc::new(Stop::default());
         let number = Arc::new(AtomicU8::new(0));
         for (kind, code) in [(SignalKind::interrupt(), 2_u8), (SignalKind::terminate(), 15)] {
             let (stop, number) = (stop.clone(), number.clone());
             let Ok(mut signals) = signal(kind) else { continue };
             tokio::spawn(async move {
                 while signals.recv().await.is_some() {
-                    if stop.swap(true, Ordering::SeqCst) {
+                    if !stop.ask() {
                         std::process::exit(128_i32.saturating_add(i32::from(code)));
                     }
                     number.store(code, Ordering::SeqCst);
                     let text = "finishing the windows in hand; once more stops at once: nothing \
                                 half-written is ever visible\n";
                     let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+                    let stop = stop.clone();
+                    tokio::spawn(async move {
+                        clock.sleep(GRACE).await;
+                        stop.end_grace();
+                    });
                 }
             });
         }

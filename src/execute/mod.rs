@@ -22,7 +22,8 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use futures::StreamExt;
+use futures::{FutureExt, Stream, StreamExt};
+use tokio::task::JoinSet;
 
 pub use decode::decode;
 pub use output::{Staging, stage_nothing};
@@ -38,7 +39,7 @@ use crate::hash::Sha256Stream;
 use crate::id::Epoch;
 use crate::ledger::{FileId, InputVersion, Ledger};
 use crate::plan::DueWindow;
-use crate::source::{Listed, SourceStores};
+use crate::source::{Listed, SourceStores, marked};
 use crate::spec::{ObjectSpec, PipelineSpec};
 use crate::state::{Balance, BatchWindow, FailedWindow, InputsDigest, References, RowCounts};
 use route::{Routed, WindowRows};
@@ -88,7 +89,13 @@ impl Executor<'_> {
     }
 
     /// A result for each window of `batch`, in its order. Nothing that a reader can see is touched.
-    pub async fn compute(&self, batch: &Batch) -> Vec<Result<ComputedWindow, FailedWindow>> {
+    /// What is not computed once `stopped` is over is [`FailedWindow::stopped`]; its query is
+    /// dropped where it next waits.
+    pub async fn compute(
+        &self,
+        batch: &Batch,
+        stopped: impl Future<Output = ()> + Send,
+    ) -> Vec<Result<ComputedWindow, FailedWindow>> {
         let due: Vec<&DueWindow> =
             batch.windows.iter().filter_map(|window| self.due.get(&window.start)).collect();
         if due.len() != batch.windows.len() {
@@ -100,27 +107,42 @@ impl Executor<'_> {
             let error = Error::new(Code::SourceMissing, text);
             return batch.windows.iter().map(|begun| Err(failed(begun, &error))).collect();
         };
-        let routed = route::route(self, &due).await;
-        self.run_all(prepared, batch, &due, routed).await
+        let windows = batch.windows.iter();
+        let mut results: Vec<_> =
+            windows.map(|begun| Err(FailedWindow::stopped(begun.start, begun.end))).collect();
+        let computing = async {
+            let mut routed = route::route(self, &due).await;
+            let mut runs = self.runs(prepared, batch, &due, &mut routed);
+            while let Some((place, result)) = runs.next().await {
+                results[place] = result;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = computing => {}
+            () = stopped => {}
+        }
+        results
     }
 
     /// Runs the windows, as many at once as the engine allows, each in a task of its own: a panic
-    /// fails its window and no other.
-    async fn run_all(
+    /// fails its window and no other. Each result comes with its window's place.
+    fn runs(
         &self,
         prepared: &Arc<Prepared>,
         batch: &Batch,
         due: &[&DueWindow],
-        mut routed: Routed,
-    ) -> Vec<Result<ComputedWindow, FailedWindow>> {
+        routed: &mut Routed,
+    ) -> impl Stream<Item = (usize, Result<ComputedWindow, FailedWindow>)> + Unpin + use<> {
         let spec = Arc::new(self.spec.clone());
         let mut runs = Vec::with_capacity(due.len());
-        for (begun, due) in batch.windows.iter().zip(due) {
+        for (place, (begun, due)) in batch.windows.iter().zip(due).enumerate() {
             let rows = routed.take(begun.start);
             let task = rows.map(|rows| self.task(spec.clone(), begun.clone(), due, rows));
-            runs.push(run_alone(prepared.clone(), begun.clone(), task));
+            let run = run_alone(prepared.clone(), begun.clone(), task);
+            runs.push(run.map(move |result| (place, result)));
         }
-        futures::stream::iter(runs).buffered(self.engine.jobs()).collect().await
+        futures::stream::iter(runs).buffer_unordered(self.engine.jobs())
     }
 
     fn task(
@@ -175,8 +197,13 @@ async fn run_alone(
     let result = match task {
         Err(why) => Err(why),
         Ok(task) => {
-            let run = tokio::spawn(async move { run(&prepared, task).await });
-            run.await.unwrap_or_else(|panic| Err(panicked(&panic)))
+            // In a set of its own: a task that nobody waits for any more is aborted.
+            let mut alone = JoinSet::new();
+            alone.spawn(marked(async move { run(&prepared, task).await }));
+            match alone.join_next().await {
+                Some(ended) => ended.unwrap_or_else(|panic| Err(panicked(&panic))),
+                None => Err(Error::new(Code::Bug, "a task was started and is not there")),
+            }
         }
     };
     result.map_err(|why| failed(&begun, &why))

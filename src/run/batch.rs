@@ -1,10 +1,11 @@
 //! Batches of windows, one after another: announced, computed, committed, told.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 
+use super::stop::Stop;
 use super::worker::Worker;
 use crate::commit::{Aim, Batch, ComputedWindow};
 use crate::error::{Code, Error, Result};
@@ -19,21 +20,21 @@ use crate::state::{BatchOutput, BatchWindow, FailedWindow, TimeRange};
 use crate::time::EventTime;
 
 impl Worker<'_> {
-    /// Carries out `plan`, batch by batch, until it is done or `stop` is set.
+    /// Carries out `plan`, batch by batch, until it is done or `stop` says so.
     pub(super) async fn run_batches(
         &mut self,
         plan: &Plan,
-        stop: &AtomicBool,
+        stop: &Stop,
         observer: &dyn Observer,
         report: &mut PipelineReport,
     ) -> Result<()> {
         let base = plan.base.unwrap_or(EventTime::FIRST);
         self.progress.plan(plan.windows.len());
         for batch in batches(plan, self.project.engine.batch_bytes_max()) {
-            if stop.load(Ordering::SeqCst) {
+            if stop.is_asked() {
                 break;
             }
-            self.run_batch(batch, base, observer, report).await?;
+            self.run_batch(batch, base, stop, observer, report).await?;
         }
         Ok(())
     }
@@ -42,11 +43,13 @@ impl Worker<'_> {
         &mut self,
         plan: BatchPlan,
         base: EventTime,
+        stop: &Stop,
         observer: &dyn Observer,
         report: &mut PipelineReport,
     ) -> Result<()> {
         let spec = self.session.spec;
-        let starts: Vec<EventTime> = plan.windows.iter().map(|due| due.window.start()).collect();
+        let mut starts: Vec<EventTime> =
+            plan.windows.iter().map(|due| due.window.start()).collect();
         self.publisher.recall(&starts).await?;
         let windows = plan.windows.iter().map(|due| self.begun(due)).collect::<Result<Vec<_>>>()?;
         let batch = self.batch(windows, plan.empty, base, Aim::Compute);
@@ -62,9 +65,12 @@ impl Worker<'_> {
             staging: self.project.staging(&spec.name),
             epoch: self.state().epoch,
         };
-        let seq = self.publisher.batch(batch, &executor).await?;
+        let computing = Computing { executor, stop, stopped: Mutex::default() };
+        let seq = self.publisher.batch(batch, &computing).await?;
+        let stopped = computing.stopped.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.sweep_staged();
-        self.progress.finish(starts.len());
+        self.progress.finish(starts.len().saturating_sub(stopped.len()));
+        starts.retain(|start| !stopped.contains(start));
         self.tell(&starts, seq, observer, report);
         self.save_if_due(report).await;
         Ok(())
@@ -172,6 +178,25 @@ impl Worker<'_> {
 #[async_trait]
 impl Compute for Executor<'_> {
     async fn compute(&self, batch: &Batch) -> Vec<Result<ComputedWindow, FailedWindow>> {
-        Executor::compute(self, batch).await
+        Executor::compute(self, batch, std::future::pending()).await
+    }
+}
+
+/// Computes until it is done, or stopped.
+struct Computing<'a> {
+    executor: Executor<'a>,
+    stop: &'a Stop,
+    /// The windows that were stopped: neither committed nor failed.
+    stopped: Mutex<BTreeSet<EventTime>>,
+}
+
+#[async_trait]
+impl Compute for Computing<'_> {
+    async fn compute(&self, batch: &Batch) -> Vec<Result<ComputedWindow, FailedWindow>> {
+        let computed = self.executor.compute(batch, self.stop.grace_over()).await;
+        let failed = computed.iter().filter_map(|result| result.as_ref().err());
+        let stopped = failed.filter(|failed| failed.is_stopped()).map(|failed| failed.start);
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).extend(stopped);
+        computed
     }
 }

@@ -1,18 +1,18 @@
 //! The order of a run: look, take the lease, work, let go.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use super::foresee::Foreseen;
 use super::project::Project;
 use super::rollback::check_rollback;
 use super::session::Session;
+use super::stop::Stop;
 use super::worker::Worker;
 use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
 use crate::execute::Prepared;
 use crate::id::{RequestId, Seq};
-use crate::log::{Inbox, LeaseInfo, StateLog};
+use crate::log::{Inbox, Lease, LeaseInfo, StateLog};
 use crate::plan::{Plan, closed_until, rollback};
 use crate::report::{Observer, PipelineReport, RunEvent};
 use crate::spec::PipelineSpec;
@@ -32,14 +32,15 @@ pub enum Asked {
     Cancel(RequestId),
 }
 
-/// Runs one pipeline, telling `observer`. It stops after the batch in hand once `stop` is set.
+/// Runs one pipeline, telling `observer`. It stops after the batch in hand, or in the middle of it,
+/// once `stop` says so.
 ///
 /// Whatever goes wrong is in the report.
 pub async fn run_pipeline(
     project: &Project,
     spec: &PipelineSpec,
     asked: &Asked,
-    stop: &AtomicBool,
+    stop: &Stop,
     observer: &dyn Observer,
 ) -> PipelineReport {
     let watch = Stopwatch::start();
@@ -60,18 +61,50 @@ async fn drive(
     project: &Project,
     session: &mut Session<'_>,
     asked: &Asked,
-    stop: &AtomicBool,
+    stop: &Stop,
     observer: &dyn Observer,
     report: &mut PipelineReport,
 ) -> Result<()> {
+    let Some(store_at) = stop.unless_over(project.store_time(session.spec)).await else {
+        return Ok(());
+    };
+    session.store_at = store_at?;
+    // Nothing is begun yet: it may be dropped wherever it waits.
+    let ready = Box::pin(get_ready(project, session, asked, observer, report));
+    let ready = stop.unless_over(ready).await;
+    let Some(Ready { mut worker, lease, info }) = ready.transpose()?.flatten() else {
+        return Ok(());
+    };
+    match worker.work(&lease, info, asked, stop, observer, report).await {
+        // Somebody else claimed the log in the same moment.
+        Err(why) if why.code() == Code::LeaseHeld && report.request.is_none() => {
+            leave(project, &worker.log, asked, why, report).await
+        }
+        ended => ended,
+    }
+}
+
+/// The holder of the lease, about to claim the log.
+struct Ready<'a> {
+    worker: Worker<'a>,
+    lease: Lease,
+    info: LeaseInfo,
+}
+
+/// Looks, and takes the lease; `None` if there is nothing to do, or another process is to do it.
+async fn get_ready<'a>(
+    project: &'a Project,
+    session: &'a Session<'a>,
+    asked: &Asked,
+    observer: &dyn Observer,
+    report: &mut PipelineReport,
+) -> Result<Option<Ready<'a>>> {
     let spec = session.spec;
-    session.store_at = project.store_time(spec).await?;
-    let session = &*session;
     let opened = project.open(spec).await?;
     let mut foreseen = project.foresee(session, &opened, None).await?;
     let is_asked = Inbox::new(opened.log.store().as_ref()).has_items().await?;
     if is_idle(spec, asked, &foreseen, observer, report) && !is_asked {
-        return Ok(());
+        return Ok(None);
     }
     // Before the lease: what cannot be done must not leave a trace in the log.
     asked.check(spec, &foreseen.state)?;
@@ -80,7 +113,7 @@ async fn drive(
     if prepared.is_none() {
         foreseen.plan.hold();
         if is_idle(spec, asked, &foreseen, observer, report) && !is_asked {
-            return Ok(());
+            return Ok(None);
         }
     }
     let seen = opened.state.as_ref().map(|state| state.head);
@@ -94,7 +127,7 @@ async fn drive(
     let lease = match project.lease(&spec.name, &opened.log, &info).await {
         Ok(lease) => lease,
         Err(why) if why.code() == Code::LeaseHeld => {
-            return leave(project, &opened.log, asked, why, report).await;
+            return leave(project, &opened.log, asked, why, report).await.map(|()| None);
         }
         Err(why) => return Err(why),
     };
@@ -109,21 +142,15 @@ async fn drive(
         let opened = project.open(spec).await?;
         let foreseen = project.foresee(session, &opened, None).await?;
         if is_idle(spec, asked, &foreseen, observer, report) && !is_asked {
-            return Ok(());
+            return Ok(None);
         }
         asked.check(spec, &foreseen.state)?;
         asked.check_copies(project, spec, &foreseen.state).await?;
         let prepared = prepare(project, session, asked, &foreseen).await?;
         (opened, foreseen, prepared)
     };
-    let mut worker = Worker::new(project, session, opened, opening, foreseen.look, prepared);
-    match worker.work(&lease, info, asked, stop, observer, report).await {
-        // Somebody else claimed the log in the same moment.
-        Err(why) if why.code() == Code::LeaseHeld && report.request.is_none() => {
-            leave(project, &worker.log, asked, why, report).await
-        }
-        ended => ended,
-    }
+    let worker = Worker::new(project, session, opened, opening, foreseen.look, prepared);
+    Ok(Some(Ready { worker, lease, info }))
 }
 
 /// Another process holds the lease: what was asked for is left to it, where it can be.

@@ -20,10 +20,12 @@ mod rollback;
 mod session;
 mod settle;
 mod shape;
+mod stop;
 mod vacuum;
 mod verify;
 mod worker;
 
+pub use crate::source::is_caught;
 pub use backend::Connect;
 pub use drive::{Asked, run_pipeline, skippable};
 pub use foresee::{Foreseen, Look};
@@ -32,4 +34,5 @@ pub use manifest::manifest;
 pub use project::{Opened, Project};
 pub use rollback::check_rollback;
 pub use session::Session;
+pub use stop::Stop;
 pub use verify::{Depth, Extent, verify_pipeline};

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 
 use super::project::Project;
+use super::stop::Stop;
 use super::worker::Worker;
 use crate::commit::{Aim, Batch, ComputedWindow};
 use crate::error::{Code, Error, Result};
@@ -122,7 +122,7 @@ impl Worker<'_> {
     /// is withdrawn.
     pub(super) async fn roll_back(
         &mut self,
-        stop: &AtomicBool,
+        stop: &Stop,
         observer: &dyn Observer,
         report: &mut PipelineReport,
     ) -> Result<()> {
@@ -149,14 +149,14 @@ impl Worker<'_> {
         &mut self,
         id: RequestId,
         request: &Request,
-        stop: &AtomicBool,
+        stop: &Stop,
         observer: &dyn Observer,
         report: &mut PipelineReport,
     ) -> Result<bool> {
         self.publisher.recall_between(request.start, request.end).await?;
         let owed = rollback(self.session.spec, self.state(), id.0, request)?;
         for windows in owed.windows.chunks(WINDOWS_AT_ONCE) {
-            if stop.load(Ordering::SeqCst) {
+            if stop.is_asked() {
                 return Ok(false);
             }
             let past = past_windows(&self.log, windows).await?;

@@ -10,8 +10,8 @@
 //! version ends it (see `execute::stage_again`).
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::stop::Stop;
 use super::worker::Worker;
 use crate::commit::Aim;
 use crate::error::{Code, Error, ErrorKind, Result};
@@ -24,17 +24,13 @@ use crate::window::Window;
 
 impl Worker<'_> {
     /// Restores the windows that failed in this run and are in doubt.
-    pub(super) async fn settle(
-        &mut self,
-        stop: &AtomicBool,
-        report: &mut PipelineReport,
-    ) -> Result<()> {
+    pub(super) async fn settle(&mut self, stop: &Stop, report: &mut PipelineReport) -> Result<()> {
         let in_doubt = &self.state().in_doubt;
         let failures = report.failures.iter().filter(|failed| is_final(failed));
         let hopeless = failures.filter(|failed| in_doubt.contains_key(&failed.start));
         let hopeless: Vec<FailedWindow> = hopeless.cloned().collect();
         for failed in hopeless {
-            if stop.load(Ordering::SeqCst) {
+            if stop.is_asked() {
                 break;
             }
             let last = self.state().windows.get(&failed.start);

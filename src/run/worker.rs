@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::drive::{Asked, skippable};
 use super::foresee::{Look, are_logged, outdated, query_of};
@@ -10,6 +9,7 @@ use super::owner::claim_outputs;
 use super::project::{Opened, Project};
 use super::session::Session;
 use super::shape::shape_of;
+use super::stop::Stop;
 use crate::error::{Code, Error, Result};
 use crate::execute::{Prepared, is_same_query};
 use crate::id::{Generation, RequestId, Seq};
@@ -86,7 +86,7 @@ impl<'a> Worker<'a> {
         lease: &Lease,
         info: LeaseInfo,
         asked: &Asked,
-        stop: &AtomicBool,
+        stop: &Stop,
         observer: &dyn Observer,
         report: &mut PipelineReport,
     ) -> Result<()> {
@@ -117,7 +117,7 @@ impl<'a> Worker<'a> {
     async fn work_claimed(
         &mut self,
         asked: &Asked,
-        stop: &AtomicBool,
+        stop: &Stop,
         observer: &dyn Observer,
         report: &mut PipelineReport,
     ) -> Result<()> {
@@ -140,7 +140,7 @@ impl<'a> Worker<'a> {
         let mut plan = self.plan_or_wait();
         observer.on(RunEvent::Planned { spec: self.session.spec, plan: &plan });
         self.run_batches(&plan, stop, observer, report).await?;
-        if !stop.load(Ordering::SeqCst) && self.take_in(report).await? {
+        if !stop.is_asked() && self.take_in(report).await? {
             plan = self.plan_or_wait();
             self.run_batches(&plan, stop, observer, report).await?;
         }

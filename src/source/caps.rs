@@ -1,8 +1,11 @@
 //! What a Parquet file may claim. The library allocates what headers say before it looks at what
 //! they say it of, and a failed allocation ends the process: so it is asked before.
 
+mod deltas;
+
+use bytes::Bytes;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 
 use super::thrift::Thrift;
 
@@ -129,11 +132,14 @@ struct PageHeader {
     bytes: Option<i64>,
     stored: Option<i64>,
     dictionary: Option<i64>,
+    /// How the values of a page of data are encoded, by number.
+    encoding: Option<i64>,
 }
 
 /// Whether the pages of a column chunk, which are `bytes`, may be decoded.
-pub(super) fn check_pages(bytes: &[u8]) -> Result<(), ParquetError> {
-    let mut rest = bytes;
+pub(super) fn check_pages(bytes: &Bytes, chunk: &ColumnChunkMetaData) -> Result<(), ParquetError> {
+    let mut rest = bytes.as_ref();
+    let mut has_deltas = false;
     while !rest.is_empty() {
         let at = bytes.len().saturating_sub(rest.len());
         let mut thrift = Thrift::new(rest);
@@ -156,9 +162,10 @@ pub(super) fn check_pages(bytes: &[u8]) -> Result<(), ParquetError> {
         let Some(next) = next.filter(|_| page >= 0) else {
             return Err(refused(format!("a page has {stored} bytes, more than its column")));
         };
+        has_deltas |= header.encoding.is_some_and(deltas::counts_by_itself);
         rest = next;
     }
-    Ok(())
+    if has_deltas { deltas::check(bytes, chunk) } else { Ok(()) }
 }
 
 fn page_header(thrift: &mut Thrift<'_>) -> Option<PageHeader> {
@@ -167,7 +174,9 @@ fn page_header(thrift: &mut Thrift<'_>) -> Option<PageHeader> {
         match number {
             2 => header.bytes = Some(value.number()?),
             3 => header.stored = Some(value.number()?),
-            7 if kind.is_struct() => header.dictionary = Some(values_of(value)?),
+            5 if kind.is_struct() => header.encoding = number_of(value, 2)?,
+            7 if kind.is_struct() => header.dictionary = number_of(value, 1)?,
+            8 if kind.is_struct() => header.encoding = number_of(value, 4)?,
             _ => return Some(false),
         }
         Some(true)
@@ -175,15 +184,16 @@ fn page_header(thrift: &mut Thrift<'_>) -> Option<PageHeader> {
     Some(header)
 }
 
-/// How many values the header of a dictionary says it has.
-fn values_of(thrift: &mut Thrift<'_>) -> Option<i64> {
-    let mut values = 0;
+/// The number in the field `wanted` of a struct. Whatever cannot be read is `None`.
+#[expect(clippy::option_option, reason = "a field may be missing from a struct that can be read")]
+fn number_of(thrift: &mut Thrift<'_>, wanted: i64) -> Option<Option<i64>> {
+    let mut found = None;
     thrift.fields(|value, number, _| {
-        if number != 1 {
+        if number != wanted {
             return Some(false);
         }
-        values = value.number()?;
+        found = Some(value.number()?);
         Some(true)
     })?;
-    Some(values)
+    Some(found)
 }

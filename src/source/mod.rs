@@ -4,6 +4,7 @@
 //! the ledger. It decides nothing: what a new version means is for `plan`.
 
 mod caps;
+mod caught;
 mod event_time;
 mod listing;
 mod partition;
@@ -18,9 +19,10 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 
+pub use caught::{caught, is_caught, marked};
 pub use event_time::{Judge, TimeColumn, Verdict};
 pub use partition::{PartitionColumn, partition_columns};
-pub use reader::{ATTEMPT, OpenFile, SourceStore, caught, open, panicked};
+pub use reader::{ATTEMPT, OpenFile, SourceStore, open, panicked};
 pub use reference::{ReferenceTable, read_references, reference_versions};
 pub use upstream::{CommittedObject, Upstream, UpstreamWindow, WINDOW_START};
 

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,9 +14,12 @@ use futures::future::BoxFuture;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{FooterTail, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{
+    ColumnChunkMetaData, FooterTail, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData,
+};
 
 use super::caps;
+use super::caught::caught;
 use crate::error::{Code, Error, Result};
 use crate::id::AttemptId;
 use crate::store::{ObjectMeta, Store};
@@ -49,7 +51,8 @@ impl OpenFile {
     /// What reads its pages. It refuses those that claim more than a page may.
     #[must_use]
     pub fn reader(&self) -> StoreReader {
-        StoreReader { reads_pages: true, ..self.reader.clone() }
+        let pages_of = Some(self.metadata.metadata().clone());
+        StoreReader { pages_of, ..self.reader.clone() }
     }
 
     /// The file's name, for messages.
@@ -138,8 +141,25 @@ impl SourceStore {
 /// # Errors
 /// If it is not Parquet, cannot be read, or is not the version that was seen.
 pub async fn open(store: &Arc<SourceStore>, seen: &ObjectMeta) -> Result<OpenFile> {
+    open_as(store, seen, None).await
+}
+
+/// The same for the object `seen` whose bytes are `held`.
+pub(super) async fn open_held(
+    store: &Arc<SourceStore>,
+    seen: &ObjectMeta,
+    held: Bytes,
+) -> Result<OpenFile> {
+    open_as(store, seen, Some(held)).await
+}
+
+async fn open_as(
+    store: &Arc<SourceStore>,
+    seen: &ObjectMeta,
+    held: Option<Bytes>,
+) -> Result<OpenFile> {
     let seen = Arc::new(seen.clone());
-    let mut reader = StoreReader { source: store.clone(), seen, reads_pages: false };
+    let mut reader = StoreReader { source: store.clone(), seen, held, pages_of: None };
     let load = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new());
     let loaded = caught(load).await;
     match loaded {
@@ -147,13 +167,6 @@ pub async fn open(store: &Arc<SourceStore>, seen: &ObjectMeta) -> Result<OpenFil
         Some(Err(why)) => Err(reader_failure(&reader, &why)),
         None => Err(panicked(&reader.name())),
     }
-}
-
-/// What `work` gives; `None` if it panicked. Decoders of the Parquet library do on some bytes that
-/// nobody wrote: that must not end the run.
-pub async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
-    // Nothing of what the panic left half done is used again.
-    AssertUnwindSafe(work).catch_unwind().await.ok()
 }
 
 /// The error for the file `name`, on whose bytes a decoder panicked.
@@ -173,7 +186,7 @@ fn reader_failure(reader: &StoreReader, why: &ParquetError) -> Error {
 }
 
 /// The error for what the Parquet library says of the file `name` of `size` bytes.
-pub(super) fn failure(name: &str, size: u64, why: &ParquetError) -> Error {
+fn failure(name: &str, size: u64, why: &ParquetError) -> Error {
     // An error of the store travels through the Parquet library as an external one.
     if let ParquetError::External(inner) = why
         && let Some(error) = inner.downcast_ref::<Error>()
@@ -213,8 +226,10 @@ fn said(size: u64, text: &str) -> String {
 pub struct StoreReader {
     source: Arc<SourceStore>,
     seen: Arc<ObjectMeta>,
-    /// Whether what is read from now on are pages.
-    reads_pages: bool,
+    /// Its bytes, if they were read before.
+    held: Option<Bytes>,
+    /// The footer, if what is read from now on are pages.
+    pages_of: Option<Arc<ParquetMetaData>>,
 }
 
 impl StoreReader {
@@ -253,6 +268,32 @@ impl StoreReader {
     }
 }
 
+/// What `ranges` of `bytes` hold.
+fn slices(bytes: &Bytes, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ParquetError> {
+    let slice = |range: &Range<u64>| {
+        let place = usize::try_from(range.start)?..usize::try_from(range.end)?;
+        let is_there = place.end <= bytes.len();
+        is_there.then(|| bytes.slice(place)).ok_or_else(|| ParquetError::EOF("no bytes".to_owned()))
+    };
+    ranges.iter().map(slice).collect()
+}
+
+/// The column chunk that takes `range` of its file.
+fn chunk_at<'a>(
+    metadata: &'a ParquetMetaData,
+    range: &Range<u64>,
+) -> Result<&'a ColumnChunkMetaData, ParquetError> {
+    let mut chunks = metadata.row_groups().iter().flat_map(RowGroupMetaData::columns);
+    let is_it = |chunk: &&ColumnChunkMetaData| {
+        let (start, len) = chunk.byte_range();
+        start == range.start && start.checked_add(len) == Some(range.end)
+    };
+    chunks.find(is_it).ok_or_else(|| {
+        let Range { start, end } = range;
+        ParquetError::General(format!("no column has the bytes from {start} to {end}"))
+    })
+}
+
 impl fmt::Debug for StoreReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "StoreReader({})", self.name())
@@ -274,14 +315,20 @@ impl AsyncFileReader for StoreReader {
     ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
         async move {
             ranges.iter().try_for_each(|range| self.check_range(range))?;
-            let read = self.source.store.read_ranges(&self.seen, &ranges).await;
-            let pieces = read.map_err(|why| ParquetError::External(Box::new(why)))?;
-            let bytes = pieces.iter().fold(0, |sum: u64, piece| {
-                sum.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX))
-            });
-            self.source.bytes_read.fetch_add(bytes, Ordering::Relaxed);
-            if self.reads_pages {
-                pieces.iter().try_for_each(|piece| caps::check_pages(piece))?;
+            let pieces = if let Some(held) = &self.held {
+                slices(held, &ranges)?
+            } else {
+                let read = self.source.store.read_ranges(&self.seen, &ranges).await;
+                let pieces = read.map_err(|why| ParquetError::External(Box::new(why)))?;
+                for piece in &pieces {
+                    self.source.count(piece.len());
+                }
+                pieces
+            };
+            if let Some(metadata) = &self.pages_of {
+                for (range, piece) in ranges.iter().zip(&pieces) {
+                    caps::check_pages(piece, chunk_at(metadata, range)?)?;
+                }
             }
             Ok(pieces)
         }
@@ -308,13 +355,6 @@ impl AsyncFileReader for StoreReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_panic_is_caught_and_nothing_else_is_lost() {
-        let run = |work| futures::executor::block_on(caught(work));
-        let (said, silent) = (async { 1 }.boxed(), async { panic!("as some bytes make it") });
-        assert_eq!((run(said), run(silent.boxed())), (Some(1), None));
-    }
 
     #[test]
     fn the_names_of_layers_are_no_part_of_what_is_wrong() {

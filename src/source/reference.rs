@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use futures::TryStreamExt;
+use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
 use super::SourceStores;
-use super::reader::{SourceStore, failure};
+use super::caught::marked;
+use super::reader::{SourceStore, open_held, panicked};
 use crate::error::{Code, Error, Result};
 use crate::hash::Sha256;
 use crate::ledger::InputVersion;
@@ -141,30 +143,32 @@ async fn listed(reference: &ReferenceSpec, store: &SourceStore) -> Result<Vec<Ob
 }
 
 async fn read(
-    store: &SourceStore,
+    store: &Arc<SourceStore>,
     key: &str,
     version: &InputVersion,
 ) -> Result<(SchemaRef, Vec<RecordBatch>)> {
     let name = store.store().name_of(key);
-    let bytes = store.store().read(key).await?;
-    let bytes =
-        bytes.filter(|bytes| Some(Sha256::of(bytes)) == version.sha256).ok_or_else(|| {
-            Error::new(Code::InputChanged, format!("{name} changed while it was read"))
-                .hint("run again: the new version is taken in by itself")
-        })?;
-    store.count(bytes.len());
-    let size = version.size;
-    let decode = move || -> Result<_, parquet::errors::ParquetError> {
-        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
-        let schema = reader.schema().clone();
-        let batches = reader.build()?.collect::<Result<Vec<_>, _>>()?;
-        Ok((schema, batches))
+    let changed = || {
+        Error::new(Code::InputChanged, format!("{name} changed while it was read"))
+            .hint("run again: the new version is taken in by itself")
     };
+    let seen = store.store().head(key).await?.ok_or_else(changed)?;
+    let bytes = store.store().read(key).await?;
+    let bytes = bytes.filter(|bytes| Some(Sha256::of(bytes)) == version.sha256);
+    let bytes = bytes.ok_or_else(changed)?;
+    store.count(bytes.len());
+    let seen = ObjectMeta { size: u64::try_from(bytes.len()).unwrap_or(u64::MAX), ..seen };
+    let store = store.clone();
     // In a task of its own: a panic of a decoder on hostile bytes must not end the run.
-    match tokio::task::spawn_blocking(decode).await {
-        Ok(decoded) => decoded.map_err(|why| failure(&name, size, &why)),
-        Err(_) => {
-            Err(Error::new(Code::CorruptInput, format!("cannot read {name}: its decoder panicked")))
-        }
-    }
+    let task = tokio::spawn(marked(async move {
+        let file = open_held(&store, &seen, bytes).await?;
+        let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(
+            file.reader(),
+            file.metadata.clone(),
+        );
+        let batches = builder.build().map_err(|why| file.failure(&why))?;
+        let batches = batches.try_collect::<Vec<_>>().await;
+        Ok((file.schema().clone(), batches.map_err(|why| file.failure(&why))?))
+    }));
+    task.await.unwrap_or_else(|_| Err(panicked(&name)))
 }

@@ -7,6 +7,7 @@ use futures::StreamExt;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
+use super::caught::marked;
 use super::event_time::{Judge, TimeColumn, Verdict};
 use super::reader::{OpenFile, SourceStore, open, panicked};
 use crate::error::{Code, Error, Result};
@@ -27,12 +28,12 @@ pub(super) async fn scan(
         (spec.grid.clone(), source.clone(), store.clone(), seen.clone());
     let name = store.store().name_of(&seen.key);
     // In a task of its own: a panic of a decoder on hostile bytes must not end the run.
-    let task = tokio::spawn(async move {
+    let task = tokio::spawn(marked(async move {
         let file = open(&store, &seen).await?;
         file.check_names()?;
         let counts = count(&grid, &source, &file, &seen).await?;
         record(&source, &file, &seen, counts)
-    });
+    }));
     task.await.unwrap_or_else(|_| Err(panicked(&name)))
 }
 

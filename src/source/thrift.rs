@@ -94,7 +94,8 @@ impl<'a> Thrift<'a> {
         Some(*first)
     }
 
-    fn varint(&mut self) -> Option<u64> {
+    /// Reads a number without a sign.
+    pub(super) fn varint(&mut self) -> Option<u64> {
         let mut value: u64 = 0;
         for place in 0..10_u32 {
             let byte = self.byte()?;
@@ -107,21 +108,23 @@ impl<'a> Thrift<'a> {
         None
     }
 
-    fn pass(&mut self, len: u64) -> Option<()> {
-        self.rest = self.rest.get(usize::try_from(len).ok()?..)?;
-        Some(())
+    /// Passes over `len` bytes, and gives them.
+    pub(super) fn pass(&mut self, len: u64) -> Option<&'a [u8]> {
+        let (passed, rest) = self.rest.split_at_checked(usize::try_from(len).ok()?)?;
+        self.rest = rest;
+        Some(passed)
     }
 
     fn skip(&mut self, kind: Kind, in_list: bool, depth: u32) -> Option<()> {
         let deeper = depth.checked_add(1).filter(|depth| *depth <= DEPTH_MAX)?;
         match kind.0 {
             1 | 2 if !in_list => Some(()),
-            1 | 2 | Kind::BYTE => self.pass(1),
+            1 | 2 | Kind::BYTE => self.pass(1).map(drop),
             Kind::I16 | Kind::I32 | Kind::I64 => self.varint().map(drop),
-            Kind::DOUBLE => self.pass(8),
+            Kind::DOUBLE => self.pass(8).map(drop),
             Kind::BINARY => {
                 let len = self.varint()?;
-                self.pass(len)
+                self.pass(len).map(drop)
             }
             Kind::LIST | Kind::SET => {
                 let (kind, len) = self.list()?;

@@ -62,9 +62,7 @@ impl Prefix {
             .into_iter()
             .find(|known| known.as_str() == scheme)
             .ok_or_else(|| format!("`{scheme}://` is no store that this version knows"))?;
-        if rest.contains(['?', '#', '@']) {
-            return Err("a user, a query or a signature has no place in it".to_owned());
-        }
+        check_plain(rest)?;
         let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
         let is_named = bucket.len() >= 3
             && bucket.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
@@ -86,8 +84,17 @@ impl Prefix {
     }
 }
 
+/// Whether `text` could be of a URL that names nothing but a place.
+fn check_plain(text: &str) -> Result<(), String> {
+    if text.contains(['?', '#', '@']) {
+        return Err("a user, a query or a signature has no place in it".to_owned());
+    }
+    Ok(())
+}
+
 /// `path`, if it can be a prefix of keys.
 fn key(path: &str) -> Result<String, String> {
+    check_plain(path)?;
     if path.is_empty() {
         return Ok(String::new());
     }
@@ -115,6 +122,9 @@ impl Location {
     pub fn join(&self, text: &str) -> Result<Self, String> {
         if text.contains("://") {
             return Prefix::parse(text).map(Self::Prefix);
+        }
+        if text.chars().any(char::is_control) {
+            return Err("it holds a control character".to_owned());
         }
         match self {
             Self::Folder(folder) => Ok(Self::Folder(normal(&folder.join(text)))),
@@ -259,6 +269,12 @@ mod tests {
         assert_eq!(here.join("../in").unwrap(), Location::Folder("/data/in".into()));
         assert_eq!(here.join("gs://other/x").unwrap().to_string(), "gs://other/x");
         assert!(lake.join("../up").is_err());
+        for odd in ["a\0b", "a\nb", "/a\0b", "s3://lake/a\0b"] {
+            assert!(here.join(odd).is_err() && lake.join(odd).is_err(), "{odd:?}");
+        }
+        for odd in ["a?b", "a#b", "a@b"] {
+            assert!(here.join(odd).is_ok() && lake.join(odd).is_err(), "{odd}");
+        }
         assert_eq!(here.join("raw").unwrap().label(&here), "raw");
     }
 

@@ -282,6 +282,9 @@ impl State {
         })?;
         let mut windows = BTreeMap::new();
         for window in &begin.windows {
+            rule(window.start < window.end, Invariant::Wi1, || {
+                format!("the window at {} ends at its start, or before it", window.start)
+            })?;
             let holds = |begun: &BTreeMap<_, _>| begun.contains_key(&window.start);
             let is_begun = holds(&windows) || self.open.values().any(|open| holds(&open.windows));
             rule(!is_begun, Invariant::Cm3, || {
@@ -384,7 +387,7 @@ impl State {
     }
 
     /// Takes failed windows out of their batch. Their objects were not touched by it, so only a
-    /// doubt from before it remains.
+    /// doubt from before it remains. Of those that were stopped, nothing else is noted.
     fn fail(&mut self, open: &mut OpenBatch, failed: &[FailedWindow]) -> Check {
         for window in failed {
             let begun = open.windows.remove(&window.start);
@@ -394,7 +397,9 @@ impl State {
             if let Some((_, false)) = begun {
                 self.in_doubt.remove(&window.start);
             }
-            self.failed.insert(window.start, window.clone());
+            if !window.is_stopped() {
+                self.failed.insert(window.start, window.clone());
+            }
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ mod golden;
 mod history;
 pub(crate) mod log;
 mod rollback;
+mod stopped;
 mod upkeep;
 
 use std::path::Path;
@@ -273,6 +274,16 @@ fn a_window_is_in_one_open_batch() {
     assert_eq!(broken_by(&log, Body::Begin(log.batch(3, &[8, 9]))), Invariant::Cm3);
     log.add(Body::Commit(commit(&first)));
     log.begin(3, &[8, 9]);
+}
+
+#[test]
+fn a_window_that_ends_before_it_starts_is_not_begun() {
+    let log = Log::claimed();
+    for end in [8, 9] {
+        let mut begin = log.batch(1, &[7, 9]);
+        begin.windows[1].end = hour(end);
+        assert_eq!(broken_by(&log, Body::Begin(begin)), Invariant::Wi1, "end {end}");
+    }
 }
 
 #[test]

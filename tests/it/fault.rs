@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use highwater::report::{Observer, PipelineReport, RunEvent};
-use highwater::run::{Asked, run_pipeline};
+use highwater::run::{Asked, Stop, run_pipeline};
 use highwater::store::Fault;
 use highwater::time::EventTime;
 
@@ -152,7 +152,7 @@ impl Observer for Meddler<'_> {
 /// A run of `project` during which `deed` is done.
 fn meddled(project: &Project, deed: fn(&Project)) -> PipelineReport {
     let meddler = Meddler { project, deed, is_done: AtomicBool::new(false) };
-    let (opened, stop) = (project.open(), AtomicBool::new(false));
+    let (opened, stop) = (project.open(), Stop::default());
     let run = run_pipeline(&opened, &opened.spec.pipelines[0], &Asked::Run, &stop, &meddler);
     let report = block_on(run);
     assert!(meddler.is_done.into_inner());

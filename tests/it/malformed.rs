@@ -197,6 +197,26 @@ fn files_that_lie_are_refused_by_name() {
 }
 
 #[test]
+fn a_reference_table_that_lies_is_refused_by_name() {
+    let reference = "[pipeline.p.reference.weights]\npath = \"weights.parquet\"\n";
+    let project = Project::new(&format!("{CONFIG}\n{reference}"));
+    for hour in 0..3 {
+        write_rows(&project.path(&format!("in/good-{hour}.parquet")), &rows(hour));
+    }
+    let whole = damage::written(damage::Style::Plain, &rows(0));
+    let weights = project.path("weights.parquet");
+    fs::write(&weights, forge::forge_keys_snappy(&whole, 1 << 33)).unwrap();
+    let ended = run(&project);
+    let text = said(&ended);
+    let why = "weights.parquet: a page of 40 values says to have 8589934592 lengths";
+    assert!(code(&ended) != 0 && text.contains(why), "{text}");
+    fs::write(&weights, &whole).unwrap();
+    let ended = run(&project);
+    assert_eq!(code(&ended), 0, "{}", said(&ended));
+    assert_eq!(project.outputs(), expected(&project));
+}
+
+#[test]
 fn a_decoder_that_panics_fails_the_windows_of_its_file_and_no_others() {
     let project = Project::new(CONFIG);
     for hour in [0, 2, 3] {
@@ -209,6 +229,9 @@ fn a_decoder_that_panics_fails_the_windows_of_its_file_and_no_others() {
     let said = "in/bad.parquet: its decoder panicked";
     assert!(failures.len() == 1 && failures[0].message.contains(said), "{failures:?}");
     assert_eq!(project.outputs().len(), 2);
+    let ended = run(&project);
+    let text = [ended.stdout, ended.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+    assert!(text.contains("its decoder panicked") && !text.contains("panicked at"), "{text}");
     fs::write(project.path("in/bad.parquet"), &whole).unwrap();
     project.run();
     assert_eq!(project.outputs(), expected(&project));

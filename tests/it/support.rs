@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
@@ -16,7 +16,7 @@ use highwater::clock::Clock;
 use highwater::config::{ConfigInput, load};
 use highwater::log::Pace;
 use highwater::report::{NoObserver, PipelineReport, Problem};
-use highwater::run::{Asked, Depth, Extent, run_pipeline, verify_pipeline};
+use highwater::run::{Asked, Depth, Extent, Stop, run_pipeline, verify_pipeline};
 use highwater::spec::{Location, ProjectSpec, SourceOrigin};
 use highwater::time::Span;
 use parquet::arrow::ArrowWriter;
@@ -280,7 +280,7 @@ pub(crate) async fn run_all(
 ) -> Vec<PipelineReport> {
     let mut reports = Vec::new();
     for spec in &project.spec.pipelines {
-        let stop = AtomicBool::new(false);
+        let stop = Stop::default();
         reports.push(run_pipeline(project, spec, asked, &stop, &NoObserver).await);
     }
     reports

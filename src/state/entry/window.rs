@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Balance, LateKind, LostOutput, TimeRange};
+use crate::error::Code;
 use crate::hash::{ContentHash, Sha256};
 use crate::id::{AttemptId, BatchId, Generation, Revision, Seq};
 use crate::state::RowCounts;
@@ -187,7 +188,7 @@ pub struct CommittedOutput {
     pub content: Option<ContentHash>,
 }
 
-/// A window that could not be computed.
+/// A window that could not be computed, or was not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedWindow {
     /// Its start.
@@ -198,6 +199,22 @@ pub struct FailedWindow {
     pub code: String,
     /// The sentence of the error.
     pub message: String,
+}
+
+impl FailedWindow {
+    /// A window that was begun and not computed, because its run was told to end. It did not fail:
+    /// it stays due for the reason it was due for.
+    #[must_use]
+    pub fn stopped(start: EventTime, end: EventTime) -> Self {
+        let message = "the run was told to end before the window was computed".to_owned();
+        Self { start, end, code: Code::Interrupted.to_string(), message }
+    }
+
+    /// Whether it is one that [`Self::stopped`] makes.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.code == Code::Interrupted.to_string()
+    }
 }
 
 /// How the watermark moves.

@@ -126,7 +126,8 @@ impl WindowStory {
     }
 
     fn fail(&mut self, entry: &Entry, failed: &[FailedWindow]) {
-        if let Some(failed) = failed.iter().find(|failed| failed.start == self.window.start()) {
+        let mut failed = failed.iter().filter(|failed| !failed.is_stopped());
+        if let Some(failed) = failed.find(|failed| failed.start == self.window.start()) {
             self.add(entry, EventKind::Failed(failed.clone()));
         }
     }

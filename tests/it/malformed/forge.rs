@@ -20,7 +20,7 @@ type Forge = Box<dyn Fn(&[u8]) -> Vec<u8>>;
 
 /// Files that lie. Each has an hour of its own, from `first` on.
 pub(super) fn files(first: usize, rows: impl Fn(usize) -> Vec<Row>) -> Vec<File> {
-    let all = [tails(), footers(), numbers(), pages()].into_iter().flatten();
+    let all = [tails(), footers(), numbers(), pages(), lengths()].into_iter().flatten();
     let lies = all.enumerate().map(|(place, (what, forge))| {
         let whole = written(Style::Plain, &rows(first + place));
         let bytes = forge(&whole);
@@ -225,6 +225,47 @@ fn pages() -> Vec<(&'static str, Forge)> {
     ]
 }
 
+/// Pages of byte arrays that say inside of themselves how many lengths they have, in the place of
+/// the keys.
+fn lengths() -> Vec<(&'static str, Forge)> {
+    const MANY: u64 = 1 << 33;
+    let lie_of = |what, values: i64, as_: Encoding, body: Vec<u8>| {
+        lie(what, move |whole| {
+            let len = i64::try_from(body.len()).unwrap();
+            forge_keys(
+                whole,
+                Compression::UNCOMPRESSED,
+                &encoded_page(len, len, values, as_, &body),
+            )
+        })
+    };
+    let (lengths, both) = (Encoding::DELTA_LENGTH_BYTE_ARRAY, Encoding::DELTA_BYTE_ARRAY);
+    vec![
+        lie_of("lengths-of-8-billion", 40, lengths, zeros(MANY)),
+        lie_of("prefixes-of-8-billion", 40, both, zeros(MANY)),
+        lie_of("suffixes-of-8-billion", 40, both, [zeros(40), zeros(MANY)].concat()),
+        lie_of("lengths-of-a-billion-values", HUGE, lengths, zeros(1_000_000_000)),
+        lie_of("lengths-without-end", 40, lengths, vec![0xff; 100]),
+        lie("lengths-of-8-billion-snappy", |whole| forge_keys_snappy(whole, MANY)),
+    ]
+}
+
+/// `whole` with a compressed page for its keys that says to have so many lengths.
+pub(super) fn forge_keys_snappy(whole: &[u8], count: u64) -> Vec<u8> {
+    let page = zeros(count);
+    let len = u8::try_from(page.len()).unwrap();
+    // As snappy says it: so long, and all of it as it is.
+    let body = [&[len, (len - 1) << 2][..], &page].concat();
+    let (page, stored) = (i64::from(len), i64::try_from(body.len()).unwrap());
+    let page = encoded_page(page, stored, 40, Encoding::DELTA_LENGTH_BYTE_ARRAY, &body);
+    forge_keys(whole, Compression::SNAPPY, &page)
+}
+
+/// So many zeros, packed as deltas in one block; the lengths of as many empty texts.
+fn zeros(count: u64) -> Vec<u8> {
+    [varint(1 << 40), varint(1), varint(count), vec![0; 3]].concat()
+}
+
 /// What is before the footer.
 fn body(whole: &[u8]) -> &[u8] {
     &whole[..footer_start(whole)]
@@ -281,12 +322,21 @@ pub(super) fn panicking(whole: &[u8]) -> Vec<u8> {
 
 /// `whole` with the pages `chunk` for its event times.
 fn forge_chunk(whole: &[u8], codec: Compression, chunk: &[u8]) -> Vec<u8> {
+    forge_column(whole, 0, codec, chunk)
+}
+
+/// `whole` with the pages `chunk` for its keys.
+fn forge_keys(whole: &[u8], codec: Compression, chunk: &[u8]) -> Vec<u8> {
+    forge_column(whole, 1, codec, chunk)
+}
+
+fn forge_column(whole: &[u8], column: usize, codec: Compression, chunk: &[u8]) -> Vec<u8> {
     let (body, start, len) = appended(whole, chunk);
     let place = |chunk: ColumnChunkMetaDataBuilder| {
         let chunk = chunk.set_data_page_offset(start).set_total_compressed_size(len);
         chunk.set_compression(codec)
     };
-    forged(whole, &body, 0, |group| group, place)
+    forged(whole, &body, column, |group| group, place)
 }
 
 /// A page of plain values.

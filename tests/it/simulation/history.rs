@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use bytes::Bytes;
@@ -13,7 +12,7 @@ use highwater::error::{Code, ErrorKind};
 use highwater::id::RunId;
 use highwater::log::Pace;
 use highwater::report::{Observer, PipelineReport, RunEvent};
-use highwater::run::{Asked, Depth, Extent, Project, run_pipeline, verify_pipeline};
+use highwater::run::{Asked, Depth, Extent, Project, Stop, run_pipeline, verify_pipeline};
 use highwater::spec::ProjectSpec;
 use highwater::state::{Request, Verb, Who};
 use highwater::store::{Bounds, Clients, RemoteStore, RetrySpec};
@@ -188,7 +187,7 @@ impl History {
         self.world.lock().processes.push(Standing::Running);
         let (world, ended) = (self.world.clone(), self.ended.clone());
         tokio::task::spawn_local(async move {
-            let (stop, witness) = (AtomicBool::new(false), Witness(Mutex::default()));
+            let (stop, witness) = (Stop::default(), Witness(Mutex::default()));
             let spec = &project.spec.pipelines[0];
             let report = run_pipeline(&project, spec, &asked, &stop, &witness).await;
             let told = witness.0.into_inner().unwrap();

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::sync::atomic::AtomicBool;
 
 use highwater::report::{NoObserver, PipelineReport};
-use highwater::run::{Asked, Session, run_pipeline};
+use highwater::run::{Asked, Session, Stop, run_pipeline};
 use highwater::state::{Request, Verb};
 use highwater::time::EventTime;
 
@@ -35,7 +34,7 @@ impl World {
 
     /// Runs a pipeline as it is, whatever the model says; it must end well.
     pub(super) fn carry_out(&self, pipeline: usize, asked: &Asked) -> PipelineReport {
-        let (project, stop) = (self.project.open(), AtomicBool::new(false));
+        let (project, stop) = (self.project.open(), Stop::default());
         let spec = &project.spec.pipelines[pipeline];
         assert_eq!(spec.name.as_str(), PIPELINES[pipeline]);
         let report = block_on(run_pipeline(&project, spec, asked, &stop, &NoObserver));
