@@ -89,7 +89,8 @@ fn start(cli: &Cli, output: &Output) -> Result<u8, Failed> {
     let runtime = runtime.enable_all().build().map_err(|why| {
         vec![Error::new(Code::StoreFailed, format!("threads cannot be started: {why}"))]
     })?;
-    let project = crate::run::Project::new(spec, Clock::system()).map_err(|why| vec![why])?;
+    let mut project = crate::run::Project::new(spec, Clock::system()).map_err(|why| vec![why])?;
+    project.engine = project.engine.on_own_threads().map_err(|why| vec![why])?;
     let ended = runtime.block_on(async {
         match &cli.command {
             Command::Check(args) => check::check(&project, args, output).await,

@@ -128,6 +128,7 @@ pub(super) struct RawSource {
     pub(super) partition_slack: Text,
     pub(super) event_time: Text,
     pub(super) event_timezone: Text,
+    pub(super) event_time_unit: Text,
     pub(super) ingest_time: Text,
     pub(super) settle: Text,
     pub(super) closes: Text,

@@ -5,7 +5,8 @@ use toml::Spanned;
 
 use crate::error::Code;
 use crate::spec::{
-    Closes, FolderSpec, OnExpired, OnNullTime, OnRemoved, PartitionType, SourceOrigin, SourceSpec,
+    Closes, EpochUnit, FolderSpec, OnExpired, OnNullTime, OnRemoved, PartitionType, SourceOrigin,
+    SourceSpec,
 };
 use crate::time::Span;
 use crate::window::{Margins, WindowGrid};
@@ -48,6 +49,7 @@ pub(super) fn source(
     };
     let event_time = event_time(&raw, &place, report);
     let event_timezone = report.read("event_timezone", raw.event_timezone.as_ref(), zone);
+    let event_time_unit = report.read("event_time_unit", raw.event_time_unit.as_ref(), epoch_unit);
     let closes = report.read("closes", raw.closes.as_ref(), closes);
     let watermark_delay = report.read("watermark_delay", raw.watermark_delay.as_ref(), length);
     let idle_timeout = idle_timeout(&raw, report);
@@ -70,6 +72,7 @@ pub(super) fn source(
         origin: origin?,
         event_time: event_time?,
         event_timezone: event_timezone?.unwrap_or(Tz::UTC),
+        event_time_unit: event_time_unit?,
         closes: closes?.unwrap_or(Closes::EventTime),
         watermark_delay: watermark_delay?.unwrap_or(Span::ZERO),
         idle_timeout: idle_timeout?,
@@ -142,6 +145,15 @@ fn event_time(raw: &RawSource, place: &Place, report: &mut Report<'_>) -> Read<O
         return Ok(None);
     }
     Err(report.missing("event_time", place, "`event_time = \"event_ts\"`"))
+}
+
+fn epoch_unit(text: &str) -> Result<EpochUnit, Mistake> {
+    Ok(match choice(text, &["s", "ms", "us", "ns"])? {
+        "s" => EpochUnit::Second,
+        "ms" => EpochUnit::Millisecond,
+        "us" => EpochUnit::Microsecond,
+        _ => EpochUnit::Nanosecond,
+    })
 }
 
 fn closes(text: &str) -> Result<Closes, Mistake> {

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::spec::{Compression, Location, OnNullTime, PartitionType};
+use crate::spec::{Compression, EpochUnit, Location, OnNullTime, PartitionType};
 use crate::time::{EventTime, Span};
 use crate::window::WindowSize;
 
@@ -53,6 +53,7 @@ hive_partitioning = true
 partition_columns = { dt = "date", hr = "int" }
 event_time = "event_ts"
 event_timezone = "Asia/Tokyo"
+event_time_unit = "ms"
 watermark_delay = "15m"
 max_future = "2d"
 on_null_time = "drop"
@@ -158,6 +159,7 @@ fn a_full_configuration_means_what_it_says() {
     assert_eq!(folder.partition_columns, typed);
     assert_eq!(source.event_time.as_deref(), Some("event_ts"));
     assert_eq!(source.event_timezone, chrono_tz::Asia::Tokyo);
+    assert_eq!(source.event_time_unit, Some(EpochUnit::Millisecond));
     assert_eq!(source.watermark_delay, Span::from_seconds(900));
     assert_eq!(source.max_future, Span::from_seconds(172_800));
     assert_eq!(source.on_null_time, OnNullTime::Drop);
@@ -200,6 +202,7 @@ fn what_is_not_said_has_its_default() {
     assert_eq!(folder.glob.as_str(), "**/*.parquet");
     assert!(folder.hive_partitioning && folder.partition_columns.is_empty());
     assert_eq!(source.event_timezone, chrono_tz::UTC);
+    assert_eq!(source.event_time_unit, None);
     assert_eq!(source.watermark_delay, Span::ZERO);
     assert_eq!(source.max_future, Span::from_seconds(86_400));
     assert_eq!(source.on_null_time, OnNullTime::Fail);

@@ -136,6 +136,7 @@ pub(super) fn refuse_foreign(
         let leave = "leave it out, or name the column of the time in `event_time`";
         refuse("on_null_time", &mut raw.on_null_time, &times, leave, report);
         refuse("event_timezone", &mut raw.event_timezone, &times, leave, report);
+        refuse("event_time_unit", &mut raw.event_time_unit, &times, leave, report);
     }
 }
 

@@ -199,7 +199,8 @@ async fn run_alone(
         Ok(task) => {
             // In a set of its own: a task that nobody waits for any more is aborted.
             let mut alone = JoinSet::new();
-            alone.spawn(marked(async move { run(&prepared, task).await }));
+            let handle = prepared.engine().handle();
+            alone.spawn_on(marked(async move { run(&prepared, task).await }), &handle);
             match alone.join_next().await {
                 Some(ended) => ended.unwrap_or_else(|panic| Err(panicked(&panic))),
                 None => Err(Error::new(Code::Bug, "a task was started and is not there")),

@@ -9,6 +9,7 @@ use datafusion::execution::memory_pool::{
 };
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::error::{Code, Error, Result};
 use crate::spec::EngineSpec;
@@ -27,6 +28,21 @@ pub struct Engine {
     memory_limit_bytes: u64,
     jobs: usize,
     max_object_bytes: u64,
+    threads: Option<Arc<Threads>>,
+}
+
+/// Threads that compute windows and do nothing else: a query that never yields holds up no signal,
+/// no heartbeat and no write.
+#[derive(Debug)]
+struct Threads(Option<Runtime>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // It may be dropped where nothing may wait.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Engine {
@@ -53,7 +69,28 @@ impl Engine {
             memory_limit_bytes: limit,
             jobs: spec.jobs.unwrap_or(cores).max(1),
             max_object_bytes: spec.max_object_bytes,
+            threads: None,
         })
+    }
+
+    /// The same engine on threads of its own, one for each window that is computed at once.
+    ///
+    /// # Errors
+    /// If they cannot be started.
+    pub fn on_own_threads(self) -> Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(self.jobs)
+            .thread_name("compute")
+            .enable_all()
+            .build()
+            .map_err(|why| Error::new(Code::Bug, format!("no thread can be started: {why}")))?;
+        Ok(Self { threads: Some(Arc::new(Threads(Some(runtime)))), ..self })
+    }
+
+    /// Where windows are computed: on its own threads, if it has any, else on those of the caller.
+    pub(super) fn handle(&self) -> Handle {
+        let own = self.threads.as_ref().and_then(|threads| threads.0.as_ref());
+        own.map_or_else(Handle::current, |runtime| runtime.handle().clone())
     }
 
     /// Windows computed at once.

@@ -19,6 +19,7 @@ pub(super) fn shape_of(spec: &PipelineSpec) -> Shape {
         table: source.table.clone(),
         event_time: source.event_time.clone().unwrap_or_else(|| WINDOW_START.to_owned()),
         event_timezone: source.event_timezone.name().to_owned(),
+        event_time_unit: source.event_time_unit.map(|unit| unit.name().to_owned()),
         upstream: source.upstream().map(|from| format!("{}.{}", from.pipeline, from.output)),
         lookback_micros: source.margins.lookback.micros(),
         lookahead_micros: source.margins.lookahead.micros(),
@@ -83,8 +84,10 @@ fn retirement(then: &Shape, now: &Shape, name: &PipelineName) -> String {
 fn said(shape: &Shape) -> String {
     let sources = shape.sources.iter().map(|source| {
         let ShapeSource { table, event_time, event_timezone, upstream, .. } = source;
+        let unit = source.event_time_unit.as_ref().map(|unit| format!(" in {unit}"));
+        let unit = unit.unwrap_or_default();
         let of = upstream.as_ref().map(|upstream| format!(" of {upstream}")).unwrap_or_default();
-        let mut text = format!("{table} by {event_time} ({event_timezone}){of}");
+        let mut text = format!("{table} by {event_time}{unit} ({event_timezone}){of}");
         for (name, micros) in
             [("lookback", source.lookback_micros), ("lookahead", source.lookahead_micros)]
         {

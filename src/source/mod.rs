@@ -6,6 +6,7 @@
 mod caps;
 mod caught;
 mod event_time;
+mod int96;
 mod listing;
 mod partition;
 mod reader;

@@ -18,8 +18,8 @@ use parquet::file::metadata::{
     ColumnChunkMetaData, FooterTail, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData,
 };
 
-use super::caps;
 use super::caught::caught;
+use super::{caps, int96};
 use crate::error::{Code, Error, Result};
 use crate::id::AttemptId;
 use crate::store::{ObjectMeta, Store};
@@ -160,7 +160,10 @@ async fn open_as(
 ) -> Result<OpenFile> {
     let seen = Arc::new(seen.clone());
     let mut reader = StoreReader { source: store.clone(), seen, held, pages_of: None };
-    let load = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new());
+    let load = async {
+        let options = ArrowReaderOptions::new();
+        int96::in_micros(ArrowReaderMetadata::load_async(&mut reader, options).await?)
+    };
     let loaded = caught(load).await;
     match loaded {
         Some(Ok(metadata)) => Ok(OpenFile { reader, metadata }),

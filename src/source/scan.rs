@@ -9,6 +9,7 @@ use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
 use super::caught::marked;
 use super::event_time::{Judge, TimeColumn, Verdict};
+use super::int96::Millis;
 use super::reader::{OpenFile, SourceStore, open, panicked};
 use crate::error::{Code, Error, Result};
 use crate::ledger::{Delays, FileRecord, InputVersion};
@@ -57,6 +58,7 @@ async fn count(
         ParquetRecordBatchStreamBuilder::new_with_metadata(file.reader(), file.metadata.clone());
     let mask = ProjectionMask::roots(builder.parquet_schema(), [column.index]);
     let mut batches = builder.with_projection(mask).build().map_err(|why| file.failure(&why))?;
+    let mut millis = Millis::of(file, column.index)?;
     let judge = Judge::new(seen.modified_at, source.max_future);
     let mut counts = Counts::default();
     let cells_max = cells_max(source);
@@ -65,6 +67,9 @@ async fn count(
     while let Some(batch) = batches.next().await {
         let batch = batch.map_err(|why| file.failure(&why))?;
         found = found.saturating_add(u64::try_from(batch.num_rows()).unwrap_or(u64::MAX));
+        if let Some(millis) = &mut millis {
+            millis.check(file, batch.column(0)).await?;
+        }
         for micros in column.micros(batch.column(0))? {
             let at = match judge.verdict(micros) {
                 Verdict::Usable(at) => at,
@@ -166,7 +171,9 @@ fn unusable_time(source: &SourceSpec, file: &OpenFile, counts: &Counts) -> Error
         Code::UnusableTime,
         format!("{rows} rows of {} have no usable event time", file.name()),
     )
-    .note(format!("{null_time} have none, {future} lie more than {ahead} ahead of the file"))
+    .note(format!(
+        "{null_time} have none that can be read, {future} lie more than {ahead} ahead of the file"
+    ))
     .note("quarantine, which would keep them, is not supported yet by this version")
     .hint(format!(
         "mend the file, or set on_null_time = \"drop\" for source {table}: they are counted then \

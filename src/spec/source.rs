@@ -19,6 +19,8 @@ pub struct SourceSpec {
     pub event_time: Option<String>,
     /// How naive timestamps are read.
     pub event_timezone: Tz,
+    /// What a column of numbers counts since 1970; `None`: the column is no number.
+    pub event_time_unit: Option<EpochUnit>,
     /// What tells how far the source promises to be complete.
     pub closes: Closes,
     /// How far behind the newest event, or the clock, the watermark stays.
@@ -79,6 +81,32 @@ pub struct UpstreamSpec {
     pub pipeline: PipelineName,
     /// Which of its outputs.
     pub output: String,
+}
+
+/// What a number that is an event time counts since the Unix epoch, UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EpochUnit {
+    /// Seconds.
+    Second,
+    /// Milliseconds.
+    Millisecond,
+    /// Microseconds.
+    Microsecond,
+    /// Nanoseconds.
+    Nanosecond,
+}
+
+impl EpochUnit {
+    /// Its name in a configuration and in the log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Second => "s",
+            Self::Millisecond => "ms",
+            Self::Microsecond => "us",
+            Self::Nanosecond => "ns",
+        }
+    }
 }
 
 /// What tells how far a source promises to be complete.

@@ -148,10 +148,15 @@ fn no_event_time_column() {
 
 #[test]
 fn an_event_time_that_is_no_time() {
-    let project = fed(&with(r#"event_time = "event_time""#, r#"event_time = "key""#));
+    let project = fed(&with(r#"event_time = "event_time""#, r#"event_time = "value""#));
     refused(&project, &["run"], 2, "HW3003")
-        .says("event-time column `key` of in/one.parquet has type Utf8")
-        .helps("write it as a timestamp");
+        .says("event-time column `value` of in/one.parquet has type Int64")
+        .helps("`event_time_unit`");
+    let project = fed(&with(r#"event_time = "event_time""#, r#"event_time = "key""#));
+    refused(&project, &["run"], 4, "HW4003")
+        .says("3 rows of in/one.parquet have no usable event time")
+        .notes("3 have none")
+        .helps("on_null_time");
 }
 
 #[test]

@@ -85,8 +85,8 @@ fn committed(project: &Project, hour: i64) -> Value {
     let start = format!("2026-01-01T{hour:02}:00:00Z");
     let entries = project.entries("tiny");
     let windows = entries.iter().filter(|entry| entry["kind"] != "begin");
-    let windows = windows.filter_map(|entry| entry["windows"].as_array()).flatten();
-    windows.filter(|window| window["start"] == start.as_str()).next_back().unwrap().clone()
+    let mut windows = windows.filter_map(|entry| entry["windows"].as_array()).flatten();
+    windows.rfind(|window| window["start"] == start.as_str()).unwrap().clone()
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod crash_images;
 mod drift;
 mod equal;
 mod errors;
+mod event_times;
 mod example;
 mod explain;
 mod fault;

@@ -138,6 +138,7 @@ const RULES: &[(&str, &str, Code, &str, &str)] = &[
         "remove one",
     ),
     ("hr = \"int\"", "hr = \"integer\"", BadValue, "\"integer\"", "did you mean `int`?"),
+    ("unit = \"ms\"", "unit = \"m\"", BadValue, "\"m\"", "values: `s`, `ms`, `us`, `ns`"),
     ("on_null_time = \"drop\"", "on_null_time = \"dorp\"", BadValue, "\"dorp\"", "mean `drop`?"),
     ("max_windows_per_file = 7", "max_windows_per_file = 0", BadValue, "0", "leave it out"),
     ("source.orders]", "source.my-orders]", BadValue, "my-orders", "letters, digits and `_`"),

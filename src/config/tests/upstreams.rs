@@ -84,7 +84,9 @@ fn keys_that_mean_nothing_for_it_are_refused() {
         }
     }
     let why = "the time of a row is the start of its window of pipeline `orders`";
-    for (key, value) in [("on_null_time", "\"drop\""), ("event_timezone", "\"UTC\"")] {
+    for (key, value) in
+        [("on_null_time", "\"drop\""), ("event_timezone", "\"UTC\""), ("event_time_unit", "\"ms\"")]
+    {
         let text = chained(&format!("pipeline = \"orders\"\n{key} = {value}"));
         let help = "help: leave it out, or name the column of the time in `event_time`";
         refuses(&text, Code::Conflict, value, &format!("`{key}`: {why}\n  {help}"));

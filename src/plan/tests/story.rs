@@ -314,6 +314,7 @@ fn source(table: &str) -> SourceSpec {
         }),
         event_time: Some("at".to_owned()),
         event_timezone: chrono_tz::Tz::UTC,
+        event_time_unit: None,
         closes: Closes::EventTime,
         idle_timeout: None,
         margins: Margins::default(),

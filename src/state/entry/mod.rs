@@ -224,6 +224,9 @@ pub struct ShapeSource {
     pub event_time: String,
     /// The zone of naive times.
     pub event_timezone: String,
+    /// What its numbers count, `ms`; `None` if the column is no number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_time_unit: Option<String>,
     /// The pipeline and output it reads, `orders.hourly`; `None` if it reads files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<String>,

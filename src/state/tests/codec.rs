@@ -244,16 +244,21 @@ fn any_claim() -> impl Strategy<Value = Body> {
 }
 
 fn any_shape() -> impl Strategy<Value = Body> {
-    let (sources, outputs) = (few(any::<[String; 3]>()), few(any::<[String; 2]>()));
+    let sources = few((any::<[String; 3]>(), any::<Option<String>>()));
+    let outputs = few(any::<[String; 2]>());
     (any::<[String; 2]>(), any::<Option<String>>(), sources, outputs).prop_map(
         |([size, timezone], week_start, sources, outputs)| {
-            let source = |[table, event_time, event_timezone]: [String; 3]| ShapeSource {
-                table,
-                event_time,
-                event_timezone,
-                upstream: None,
-                lookback_micros: 0,
-                lookahead_micros: 1,
+            let source = |(texts, event_time_unit): ([String; 3], Option<String>)| {
+                let [table, event_time, event_timezone] = texts;
+                ShapeSource {
+                    table,
+                    event_time,
+                    event_timezone,
+                    event_time_unit,
+                    upstream: None,
+                    lookback_micros: 0,
+                    lookahead_micros: 1,
+                }
             };
             let output = |[name, path]: [String; 2]| ShapeOutput { name, path };
             let sources = sources.into_iter().map(source).collect();

@@ -22,6 +22,7 @@ fn golden() -> Log {
             table: "orders".to_owned(),
             event_time: "event_ts".to_owned(),
             event_timezone: "UTC".to_owned(),
+            event_time_unit: None,
             upstream: None,
             lookback_micros: 3_600_000_000,
             lookahead_micros: 0,

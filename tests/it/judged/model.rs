@@ -47,8 +47,9 @@ impl Variant {
                 0 => "window".to_owned(),
                 across => format!("{}m", minutes(across)),
             };
-            keys += &format!(
-                "dedup = {{ keys = [\"key\"], keep = \"{keep}\", across = \"{across}\"{order} }}\n"
+            keys = format!(
+                "{keys}dedup = {{ keys = [\"key\"], keep = \"{keep}\", \
+                 across = \"{across}\"{order} }}\n"
             );
         }
         config.replace("event_time = \"event_time\"\n", &keys)

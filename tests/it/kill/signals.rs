@@ -116,6 +116,35 @@ fn a_window_that_is_not_computed_in_time_is_left_for_the_next_run() {
     project.assert_sound();
 }
 
+/// Joins each row with all pairs of rows: with a few thousand of them it computes for days, and
+/// never waits for anything.
+const BUSY: &str = "SELECT a.key, count(*) AS n, sum(c.value) AS total \
+    FROM events a, events b, events c WHERE (a.value + b.value * c.value) % 7 = 1 GROUP BY a.key";
+
+#[test]
+fn a_query_that_never_waits_holds_up_no_signal() {
+    let quick = "SELECT key, count(*) AS n, sum(value) AS total FROM events GROUP BY key";
+    let project = Project::new(&TINY.replace(quick, BUSY));
+    let rows = |hour| (0..4_000).map(move |value| (at(hour), "a", value));
+    let rows: Vec<_> = (0..3).flat_map(rows).collect();
+    project.feed("a.parquet", &rows);
+    let mut child = project.command(&["run"]).stdout(Stdio::null()).spawn().unwrap();
+    // A window is staged output by output, and the first one is never done.
+    let staged = || std::fs::read_dir(project.path("_highwater/tiny/tmp"));
+    soon(&mut child, |child| {
+        assert!(child.try_wait().unwrap().is_none(), "it ended");
+        (staged().map_or(0, Iterator::count) >= 2).then_some(())
+    });
+    // Both threads are at it by now.
+    std::thread::sleep(Duration::from_secs(1));
+    terminate(&child);
+    let ended = soon(&mut child, |child| child.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(143));
+    let entries = project.entries("tiny");
+    assert_eq!(entries.last().unwrap()["kind"], "release", "{entries:?}");
+    project.assert_sound();
+}
+
 #[test]
 fn a_run_that_waits_for_the_lease_ends_too() {
     let project = Project::new(&format!("{TINY}\n[lease]\nwait = \"10m\"\n"));
