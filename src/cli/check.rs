@@ -62,7 +62,8 @@ async fn check_pipeline(project: &Project, spec: &PipelineSpec) -> Result<String
     let foreseen = foreseen.map_err(|why| vec![within(why)])?;
     let found = &foreseen.look.discovery;
     let mut errors: Vec<Error> = found.unreadable.iter().cloned().map(within).collect();
-    let prepared = session.prepare(&project.engine, &foreseen.look, &foreseen.ledger).await;
+    let prepared =
+        session.prepare(&project.engine, &foreseen.look, &foreseen.ledger, &foreseen.state).await;
     let planned = match prepared {
         Ok(Some(_)) => "SQL plans",
         Ok(None) => "its SQL is planned once there is one",

@@ -102,7 +102,8 @@ pub(super) async fn foresee(
     if !foreseen.look.discovery.unreadable.is_empty() {
         return Ok((foreseen, None));
     }
-    match session.prepare(&project.engine, &foreseen.look, &foreseen.ledger).await {
+    match session.prepare(&project.engine, &foreseen.look, &foreseen.ledger, &foreseen.state).await
+    {
         Ok(Some(_)) => Ok((foreseen, None)),
         Ok(None) => {
             foreseen.plan.hold();

@@ -39,8 +39,6 @@ pub(super) fn source(raw: &RawSource, report: &mut Report<'_>) {
     absent("partition_time", &raw.partition_time, report);
     default("partition_slack", &raw.partition_slack, report, lasts(86_400));
     default("ingest_time", &raw.ingest_time, report, |column| Ok(column == "object"));
-    default("on_missing_column", &raw.on_missing_column, report, first_of(&["fail", "null"]));
-    default("on_type_change", &raw.on_type_change, report, first_of(&["fail", "widen"]));
     default("on_corrupt_file", &raw.on_corrupt_file, report, first_of(&["fail", "quarantine"]));
 }
 

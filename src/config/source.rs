@@ -5,8 +5,8 @@ use toml::Spanned;
 
 use crate::error::Code;
 use crate::spec::{
-    Closes, EpochUnit, FolderSpec, OnExpired, OnNullTime, OnRemoved, PartitionType, SourceOrigin,
-    SourceSpec,
+    Closes, EpochUnit, FolderSpec, OnExpired, OnMissingColumn, OnNullTime, OnRemoved, OnTypeChange,
+    PartitionType, SourceOrigin, SourceSpec,
 };
 use crate::time::Span;
 use crate::window::{Margins, WindowGrid};
@@ -63,6 +63,8 @@ pub(super) fn source(
     let allowed_lateness = report.read("allowed_lateness", raw.allowed_lateness.as_ref(), lateness);
     let on_expired = report.read("on_expired", raw.on_expired.as_ref(), on_expired);
     let on_removed = report.read("on_removed", raw.on_removed.as_ref(), on_removed);
+    let on_missing = report.read("on_missing_column", raw.on_missing_column.as_ref(), on_missing);
+    let on_type_change = report.read("on_type_change", raw.on_type_change.as_ref(), on_type_change);
     let max_windows = count("max_windows_per_file", raw.max_windows_per_file.as_ref(), 1, report);
     let margins = margins(&raw, report);
     let rules = quality::rules(&raw, report);
@@ -83,6 +85,8 @@ pub(super) fn source(
         allowed_lateness: allowed_lateness?.flatten(),
         on_expired: on_expired?.unwrap_or(OnExpired::Fail),
         on_removed: on_removed?.unwrap_or(OnRemoved::Keep),
+        on_missing_column: on_missing?.unwrap_or(OnMissingColumn::Fail),
+        on_type_change: on_type_change?.unwrap_or(OnTypeChange::Fail),
         max_windows_per_file: max_windows?.unwrap_or(MAX_WINDOWS_PER_FILE),
         margins: margins?,
         rules: rules?,
@@ -252,6 +256,20 @@ fn on_removed(text: &str) -> Result<OnRemoved, Mistake> {
     Ok(match choice(text, &["keep", "recompute"])? {
         "recompute" => OnRemoved::Recompute,
         _ => OnRemoved::Keep,
+    })
+}
+
+fn on_missing(text: &str) -> Result<OnMissingColumn, Mistake> {
+    Ok(match choice(text, &["fail", "null"])? {
+        "null" => OnMissingColumn::Null,
+        _ => OnMissingColumn::Fail,
+    })
+}
+
+fn on_type_change(text: &str) -> Result<OnTypeChange, Mistake> {
+    Ok(match choice(text, &["fail", "widen"])? {
+        "widen" => OnTypeChange::Widen,
+        _ => OnTypeChange::Fail,
     })
 }
 

@@ -14,7 +14,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::spec::{Compression, EpochUnit, Location, OnNullTime, PartitionType};
+use crate::spec::{
+    Compression, EpochUnit, Location, OnMissingColumn, OnNullTime, OnTypeChange, PartitionType,
+};
 use crate::time::{EventTime, Span};
 use crate::window::WindowSize;
 
@@ -57,6 +59,8 @@ event_time_unit = "ms"
 watermark_delay = "15m"
 max_future = "2d"
 on_null_time = "drop"
+on_missing_column = "null"
+on_type_change = "widen"
 max_windows_per_file = 7
 
 [[pipeline.orders_hourly.step]]
@@ -163,6 +167,8 @@ fn a_full_configuration_means_what_it_says() {
     assert_eq!(source.watermark_delay, Span::from_seconds(900));
     assert_eq!(source.max_future, Span::from_seconds(172_800));
     assert_eq!(source.on_null_time, OnNullTime::Drop);
+    assert_eq!(source.on_missing_column, OnMissingColumn::Null);
+    assert_eq!(source.on_type_change, OnTypeChange::Widen);
     assert_eq!(source.max_windows_per_file, 7);
 
     let [paid, hourly] = pipeline.steps.as_slice() else { panic!("{project:?}") };
@@ -206,6 +212,8 @@ fn what_is_not_said_has_its_default() {
     assert_eq!(source.watermark_delay, Span::ZERO);
     assert_eq!(source.max_future, Span::from_seconds(86_400));
     assert_eq!(source.on_null_time, OnNullTime::Fail);
+    assert_eq!(source.on_missing_column, OnMissingColumn::Fail);
+    assert_eq!(source.on_type_change, OnTypeChange::Fail);
     assert_eq!(source.max_windows_per_file, 20_000);
     assert_eq!(pipeline.outputs[0].compression, Compression::Zstd(3));
     assert!(pipeline.outputs[0].sort_by.is_empty());
@@ -228,7 +236,6 @@ fn keys_of_later_versions_may_stand_at_their_defaults() {
         ("enabled = ", "on_query_change = \"report\"\n"),
         ("glob = ", "allowed_lateness = \"unlimited\"\non_removed = \"keep\"\n"),
         ("glob = ", "ingest_time = \"object\"\npartition_slack = \"24h\"\n"),
-        ("glob = ", "on_missing_column = \"fail\"\non_type_change = \"fail\"\n"),
         ("glob = ", "on_corrupt_file = \"fail\"\n"),
         ("compression = ", "success_file = false\n"),
     ] {

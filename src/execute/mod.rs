@@ -4,6 +4,7 @@
 //! It decides nothing about what is due, never lists, and never touches a published object. It is
 //! the only folder that names `DataFusion`.
 
+mod columns;
 mod content;
 mod decode;
 mod judge;
@@ -31,7 +32,9 @@ pub use query::{Prepared, prepare};
 pub use restore::{Origin, stage_again};
 pub use session::Engine;
 pub use sql::is_same_query;
-pub use table::{TableSchema, table_schema};
+pub use table::{
+    TableSchema, file_columns, gained_columns, has_columns, table_schema, widened_columns,
+};
 
 use crate::commit::{Batch, ComputedWindow};
 use crate::error::{Code, Error};

@@ -9,8 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::compute::take;
+use arrow::array::{RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::memory_pool::MemoryReservation;
 use futures::StreamExt;
@@ -18,6 +17,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
 use super::Executor;
+use super::columns::{Origin, origins};
 use super::table::{AddedColumn, added_columns};
 use crate::error::{Code, Error, Result};
 use crate::ledger::{FileId, FileRecord};
@@ -183,12 +183,6 @@ enum RowTimes {
     All(EventTime),
 }
 
-enum Origin {
-    /// This place among the decoded columns.
-    Decoded(usize),
-    Added(AddedColumn),
-}
-
 impl FileScan {
     async fn open(executor: &Executor<'_>, id: &FileId, added: &[AddedColumn]) -> Result<Self> {
         let missing =
@@ -298,15 +292,16 @@ impl FileScan {
                 places.push(first_row.saturating_add(u64::from(*row)));
             }
         }
-        let batch = self.take(batch, &UInt32Array::from(rows))?;
+        let batch = self.take(batch, &UInt32Array::from(rows), first_row)?;
         Ok(Piece { key: self.key.clone(), batch, times: at, rows: places })
     }
 
-    /// Some rows of a decoded batch, as rows of the table.
-    fn take(&self, batch: &RecordBatch, rows: &UInt32Array) -> Result<RecordBatch> {
+    /// Some rows of a decoded batch, as rows of the table; `before` rows of the file come before
+    /// the batch.
+    fn take(&self, batch: &RecordBatch, rows: &UInt32Array, before: u64) -> Result<RecordBatch> {
         let column = |origin: &Origin| match origin {
-            Origin::Decoded(place) => take(batch.column(*place), rows, None)
-                .map_err(|why| Error::new(Code::Bug, format!("rows cannot be taken: {why}"))),
+            Origin::Decoded(column) => column.take(batch, rows, before),
+            Origin::Missing(kind) => Ok(new_null_array(kind, rows.len())),
             Origin::Added(column) => column.values(&self.key, self.times.of_all(), rows.len()),
         };
         let columns = self.origins.iter().map(column).collect::<Result<Vec<_>>>()?;
@@ -347,56 +342,4 @@ impl RowTimes {
 fn expired(spec: &PipelineSpec, source: &SourceSpec, record: &FileRecord) -> Vec<Window> {
     let cells = record.expired.iter();
     cells.filter_map(|(cell, _)| source.margins.cell_at(&spec.grid, *cell)).collect()
-}
-
-/// Where each column of the table comes from in this file, and which root columns to decode.
-fn origins(
-    source: &SourceSpec,
-    file: &OpenFile,
-    schema: &SchemaRef,
-    added: &[AddedColumn],
-    time: Option<usize>,
-) -> Result<(Vec<Origin>, Vec<usize>)> {
-    let mut places = Vec::new();
-    for field in schema.fields() {
-        let found = file.schema().column_with_name(field.name());
-        let added = added.iter().find(|column| column.name() == field.name());
-        let found = found.filter(|_| added.is_none_or(|added| !added.shadows(field.name())));
-        match (found, added) {
-            (Some((place, own)), _) if own.data_type() == field.data_type() => {
-                places.push(Ok(place));
-            }
-            (None, Some(added)) => places.push(Err(added.clone())),
-            (Some((_, own)), _) => {
-                let (name, now, then) = (field.name(), own.data_type(), field.data_type());
-                let text =
-                    format!("column `{name}` of {} has type {now}, expected {then}", file.name());
-                return Err(mismatch(source, text));
-            }
-            (None, None) => {
-                let text = format!("column `{}` is missing from {}", field.name(), file.name());
-                return Err(mismatch(source, text));
-            }
-        }
-    }
-    let mut roots: Vec<usize> = places.iter().flatten().copied().collect();
-    roots.extend(time);
-    roots.sort_unstable();
-    roots.dedup();
-    let origin = |place: std::result::Result<usize, AddedColumn>| match place {
-        Ok(place) => Origin::Decoded(roots.binary_search(&place).unwrap_or_default()),
-        Err(added) => Origin::Added(added),
-    };
-    Ok((places.into_iter().map(origin).collect(), roots))
-}
-
-fn mismatch(source: &SourceSpec, text: String) -> Error {
-    Error::new(Code::SchemaMismatch, text)
-        .note(format!(
-            "the first file that was admitted to source {} says what its columns are",
-            source.table
-        ))
-        .hint(
-            "mend the file and run again, or change the query so that it does not need the column",
-        )
 }

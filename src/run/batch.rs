@@ -30,6 +30,7 @@ impl Worker<'_> {
     ) -> Result<()> {
         let base = plan.base.unwrap_or(EventTime::FIRST);
         self.progress.plan(plan.windows.len());
+        self.widen(plan).await?;
         for batch in batches(plan, self.project.engine.batch_bytes_max()) {
             if stop.is_asked() {
                 break;
@@ -56,7 +57,7 @@ impl Worker<'_> {
         let executor = Executor {
             spec,
             engine: &self.project.engine,
-            prepared: self.prepared.clone(),
+            prepared: self.prepared(),
             sources: &self.session.sources,
             listed: &self.look.discovery.listed,
             references: &self.look.references,

@@ -1,16 +1,13 @@
 //! The order of a run: look, take the lease, work, let go.
 
-use std::sync::Arc;
-
 use super::foresee::Foreseen;
 use super::project::Project;
 use super::rollback::check_rollback;
-use super::session::Session;
+use super::session::{Planned, Session};
 use super::stop::Stop;
 use super::worker::Worker;
 use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
-use crate::execute::Prepared;
 use crate::id::{RequestId, Seq};
 use crate::log::{Inbox, Lease, LeaseInfo, StateLog};
 use crate::plan::{Plan, closed_until, rollback};
@@ -173,9 +170,10 @@ async fn prepare(
     session: &Session<'_>,
     asked: &Asked,
     foreseen: &Foreseen,
-) -> Result<Option<Arc<Prepared>>> {
+) -> Result<Option<Planned>> {
     if asked.computes() {
-        session.prepare(&project.engine, &foreseen.look, &foreseen.ledger).await
+        let Foreseen { look, ledger, state, .. } = foreseen;
+        session.prepare(&project.engine, look, ledger, state).await
     } else {
         Ok(None)
     }

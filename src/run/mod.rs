@@ -33,6 +33,6 @@ pub use lease::{lease_of, release_lease};
 pub use manifest::manifest;
 pub use project::{Opened, Project};
 pub use rollback::check_rollback;
-pub use session::Session;
+pub use session::{Planned, Session};
 pub use stop::Stop;
 pub use verify::{Depth, Extent, verify_pipeline};

@@ -56,7 +56,7 @@ impl Worker<'_> {
     async fn blank(&mut self, failed: &FailedWindow) -> Result<()> {
         let bug = || Error::new(Code::Bug, format!("no window begins at {}", failed.start));
         let window = Window::new(failed.start, failed.end).ok_or_else(bug)?;
-        if self.prepared.is_none() {
+        if self.planned.is_none() {
             // Nobody knows the columns of its outputs.
             return Ok(());
         }
@@ -67,7 +67,7 @@ impl Worker<'_> {
         let executor = Executor {
             spec,
             engine: &self.project.engine,
-            prepared: self.prepared.clone(),
+            prepared: self.prepared(),
             sources: &self.session.sources,
             listed: &self.look.discovery.listed,
             references: &self.look.references,

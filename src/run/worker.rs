@@ -7,7 +7,7 @@ use super::drive::{Asked, skippable};
 use super::foresee::{Look, are_logged, outdated, query_of};
 use super::owner::claim_outputs;
 use super::project::{Opened, Project};
-use super::session::Session;
+use super::session::{Planned, Session};
 use super::shape::shape_of;
 use super::stop::Stop;
 use crate::error::{Code, Error, Result};
@@ -38,7 +38,7 @@ pub(super) struct Worker<'a> {
     pub(super) log: StateLog,
     pub(super) ledger: Arc<Ledger>,
     pub(super) look: Look,
-    pub(super) prepared: Option<Arc<Prepared>>,
+    pub(super) planned: Option<Planned>,
     /// What of the log is out of force.
     outdated: Outdated,
     /// Where it says how far it is.
@@ -54,7 +54,7 @@ impl<'a> Worker<'a> {
         opened: Opened,
         opening: Opening,
         look: Look,
-        prepared: Option<Arc<Prepared>>,
+        planned: Option<Planned>,
     ) -> Self {
         let outputs = project.outputs(&session.spec.name);
         let identity = project.identity.clone();
@@ -70,7 +70,7 @@ impl<'a> Worker<'a> {
             log,
             ledger,
             look,
-            prepared,
+            planned,
             outdated,
             progress,
             checkpoint,
@@ -129,6 +129,7 @@ impl<'a> Worker<'a> {
         .await?;
         self.describe().await?;
         self.admit(report).await?;
+        self.log_columns().await?;
         self.ask(asked, report).await?;
         self.take_in(report).await?;
         if asked.rolls_back() {
@@ -149,8 +150,8 @@ impl<'a> Worker<'a> {
             report.failures.retain(|failed| failed.code != Code::InputChanged.to_string());
             let state = Some(self.publisher.state());
             self.look = self.project.look(self.session, state, &self.ledger).await?;
-            self.prepare_again().await?;
             self.admit(report).await?;
+            self.prepare_again().await?;
             plan = self.plan_or_wait();
             self.run_batches(&plan, stop, observer, report).await?;
         }
@@ -195,16 +196,45 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Makes the reference tables those of the newest look, if they are others by now.
+    /// Makes reference tables and columns those of the newest look.
     async fn prepare_again(&mut self) -> Result<()> {
+        let (engine, state) = (&self.project.engine, self.publisher.state());
+        self.planned = self.session.prepare(engine, &self.look, &self.ledger, state).await?;
+        self.log_columns().await?;
         if !are_logged(self.state(), &self.look.references) {
-            let engine = &self.project.engine;
-            self.prepared = self.session.prepare(engine, &self.look, &self.ledger).await?;
             self.publisher.append(Body::References(self.look.references.clone())).await?;
             self.outdated =
                 outdated(self.session.spec, self.publisher.state(), &self.look.references);
         }
         Ok(())
+    }
+
+    /// Logs the columns of tables that are others than the log says.
+    async fn log_columns(&mut self) -> Result<()> {
+        let columns = self.planned.iter().flat_map(|planned| planned.columns.clone());
+        for columns in columns.collect::<Vec<_>>() {
+            let known = self.state().columns.get(&columns.table);
+            if known.is_none_or(|known| !known.said.is_same(&columns)) {
+                self.publisher.append(Body::Columns(columns)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes tables wide enough for the files of `plan`, and logs that before a window is computed.
+    pub(super) async fn widen(&mut self, plan: &Plan) -> Result<()> {
+        let Some(planned) = &self.planned else { return Ok(()) };
+        let (session, look) = (self.session, &self.look);
+        if let Some(wider) = session.widened(plan, look, &self.ledger, planned).await {
+            self.planned = Some(session.plan(&self.project.engine, look, wider).await?);
+            self.log_columns().await?;
+        }
+        Ok(())
+    }
+
+    /// The queries, if they are planned.
+    pub(super) fn prepared(&self) -> Option<Arc<Prepared>> {
+        self.planned.as_ref().map(|planned| planned.prepared.clone())
     }
 
     /// Admits what was discovered, if anything of it is news, and notes how far sources are.
@@ -356,7 +386,7 @@ impl<'a> Worker<'a> {
     /// The plan; if nobody can tell the columns of a source yet, all windows wait.
     fn plan_or_wait(&self) -> Plan {
         let mut plan = self.plan();
-        if self.prepared.is_none() {
+        if self.planned.is_none() {
             plan.hold();
         }
         plan

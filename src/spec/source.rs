@@ -38,6 +38,10 @@ pub struct SourceSpec {
     pub on_expired: OnExpired,
     /// What a vanished input means.
     pub on_removed: OnRemoved,
+    /// What a column that a file lacks is read as.
+    pub on_missing_column: OnMissingColumn,
+    /// What becomes of a column that has another type in a file.
+    pub on_type_change: OnTypeChange,
     /// The most windows one file may have rows in.
     pub max_windows_per_file: usize,
     /// How far beyond its windows the queries see it.
@@ -143,6 +147,25 @@ pub enum OnRemoved {
     Keep,
     /// That its rows are no more: the windows it had rows of are computed without them.
     Recompute,
+}
+
+/// What it means that a file lacks a column that its table has and a query needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnMissingColumn {
+    /// The windows that need the file fail.
+    Fail,
+    /// Its rows have NULL there.
+    Null,
+}
+
+/// What it means that a column has another type in a file than in its table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTypeChange {
+    /// The windows that need the file fail.
+    Fail,
+    /// Both are read as the narrowest type that holds all values of both; if there is none, as
+    /// [`Self::Fail`].
+    Widen,
 }
 
 /// The type of a column that comes from a folder's name.

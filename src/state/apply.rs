@@ -3,6 +3,7 @@
 //! Every rule that a writer must keep is checked here again by whoever reads: a log that breaks one
 //! is damaged, whoever wrote it.
 
+mod columns;
 mod rollback;
 mod upkeep;
 
@@ -79,6 +80,7 @@ impl State {
             shape: None,
             queries: BTreeMap::new(),
             references: BTreeMap::new(),
+            columns: BTreeMap::new(),
             generation: Generation(0),
             segments: Vec::new(),
             last_event_at: BTreeMap::new(),
@@ -203,6 +205,7 @@ impl State {
                 self.references.insert(entry.n, references.clone());
                 Ok(())
             }
+            Body::Columns(columns) => self.apply_columns(entry.n, columns),
             Body::Inputs(inputs) => self.apply_inputs(inputs),
             Body::Watermarks(watermarks) => {
                 self.apply_watermarks(watermarks);

@@ -25,6 +25,7 @@ pub(super) const KINDS: &[&str] = &[
     "shape",
     "query",
     "references",
+    "columns",
     "inputs",
     "watermarks",
     "request",

@@ -21,12 +21,12 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use apply::Violation;
 pub use entry::{
     BALANCE_FILES_MAX, Balance, BatchOutput, BatchWindow, Begin, BlankWindow, Body, ClaimReason,
-    Commit, CommittedOutput, CommittedWindow, Entry, FORMAT, Failed, FailedWindow, FileBalance,
-    GcMark, GcSweep, Inputs, InputsDigest, LateKind, LateWindow, LostOutput, MarkedObject,
-    PromisedBy, Query, QueryDedup, QueryRule, QuerySource, QueryStep, Reason, ReferenceVersion,
-    References, Request, Retire, RetirePhase, RollbackTo, RuleCount, SegmentRef, Shape,
-    ShapeOutput, ShapeSource, Skip, SourceWatermark, TimeRange, Verb, WatermarkMove, Watermarks,
-    Who,
+    Column, Columns, ColumnsFile, Commit, CommittedOutput, CommittedWindow, Entry, FORMAT, Failed,
+    FailedWindow, FileBalance, GcMark, GcSweep, Inputs, InputsDigest, LateKind, LateWindow,
+    LostOutput, MarkedObject, PromisedBy, Query, QueryDedup, QueryRule, QuerySource, QueryStep,
+    Reason, ReferenceVersion, References, Request, Retire, RetirePhase, RollbackTo, RuleCount,
+    SegmentRef, Shape, ShapeOutput, ShapeSource, Skip, SourceWatermark, TimeRange, Verb,
+    WatermarkMove, Watermarks, Who,
 };
 
 pub use collapse::Computed;
@@ -62,6 +62,9 @@ pub struct State {
     pub queries: BTreeMap<Seq, Query>,
     /// The reference tables by the entry that brought them; the newest are those in force.
     pub references: BTreeMap<Seq, References>,
+    /// The columns of tables, by table; none of those whose log does not name them yet.
+    #[serde(default)]
+    pub columns: BTreeMap<String, TableColumns>,
     /// How often the ledger was added to.
     pub generation: Generation,
     /// The ledger's segments, oldest first.
@@ -101,6 +104,17 @@ pub struct State {
     pub retired: Vec<ShapeOutput>,
     /// Objects of the state prefix that a vacuum marked and none swept yet.
     pub marked: Option<Marked>,
+}
+
+/// The columns of a source's table, as the log has them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableColumns {
+    /// The entry that says so.
+    pub seq: Seq,
+    /// The same entry, if it changed what an earlier one said.
+    pub changed: Option<Seq>,
+    /// What it says.
+    pub said: Columns,
 }
 
 /// A retirement that is announced and not done.
@@ -251,6 +265,12 @@ impl State {
     #[must_use]
     pub fn references(&self) -> Option<(Seq, &References)> {
         self.references.last_key_value().map(|(seq, references)| (*seq, references))
+    }
+
+    /// Whether the columns of a table were changed after entry `seq`.
+    #[must_use]
+    pub fn has_changed_columns_since(&self, seq: Seq) -> bool {
+        self.columns.values().any(|table| table.changed.is_some_and(|changed| changed > seq))
     }
 
     /// The seq that the next entry takes; `None` at the end of time.

@@ -4,6 +4,7 @@
 
 mod codec;
 mod collapse;
+mod columns;
 mod golden;
 mod history;
 pub(crate) mod log;

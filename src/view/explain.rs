@@ -8,7 +8,7 @@ mod story;
 mod tests;
 
 pub use standing::{SourceStanding, Standing};
-pub use story::{EventKind, WindowEvent, WindowStory};
+pub use story::{ColumnChange, EventKind, WindowEvent, WindowStory};
 
 use crate::error::Error;
 use crate::id::Generation;

@@ -8,8 +8,8 @@ mod status;
 pub mod text;
 
 pub use explain::{
-    EventKind, ExplainView, Explained, InputView, LeftOut, Mistake, SourceStanding, Standing,
-    WhyLeftOut, WindowEvent, WindowStory, explain,
+    ColumnChange, EventKind, ExplainView, Explained, InputView, LeftOut, Mistake, SourceStanding,
+    Standing, WhyLeftOut, WindowEvent, WindowStory, explain,
 };
 pub use lateness::{
     AdmissionWatermarks, AllowedLateness, LatenessView, Lookback, Missed, SourceLateness, lateness,
@@ -34,6 +34,10 @@ pub fn hint(code: &str) -> Option<&'static str> {
         Code::UpstreamDamaged => {
             "`highwater verify` names what is damaged; `highwater reprocess` of its window, then \
              `highwater run`"
+        }
+        Code::SchemaMismatch => {
+            "mend the file, or change the query so that it does not need the column, or the keys \
+             `on_missing_column` and `on_type_change` of its source; then run `highwater run`"
         }
         Code::InputRemoved => "put the file back and run `highwater run`",
         Code::WindowTooLarge => "raise `max_object_bytes` or `memory_limit` in [engine]",

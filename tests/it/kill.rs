@@ -46,6 +46,8 @@ const SCENARIOS: &[Scenario] = &[
             "segment.after:1",
             "inputs.before:1",
             "inputs.after:1",
+            "columns.before:1",
+            "columns.after:1",
             "begin.before:1",
             "begin.after:1",
             "compute.before:1",

@@ -31,6 +31,7 @@ mod retire;
 mod rollback;
 mod s3;
 mod scale;
+mod schemas;
 mod simulation;
 mod support;
 mod syscalls;

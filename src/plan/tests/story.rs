@@ -27,8 +27,8 @@ use std::fmt::Write;
 use crate::ledger::{FileId, FileRecord, InputVersion, Ledger};
 use crate::plan::*;
 use crate::spec::{
-    Closes, FolderSpec, OnExpired, OnNullTime, OnQueryChange, OnRemoved, PipelineSpec,
-    SourceOrigin, SourceSpec,
+    Closes, FolderSpec, OnExpired, OnMissingColumn, OnNullTime, OnQueryChange, OnRemoved,
+    OnTypeChange, PipelineSpec, SourceOrigin, SourceSpec,
 };
 use crate::state::tests::log::{
     Log, claim, commit, failed, hour, hour_of, request, skip, watermark,
@@ -324,6 +324,8 @@ fn source(table: &str) -> SourceSpec {
         allowed_lateness: None,
         on_expired: OnExpired::Drop,
         on_removed: OnRemoved::Keep,
+        on_missing_column: OnMissingColumn::Fail,
+        on_type_change: OnTypeChange::Fail,
         max_windows_per_file: usize::MAX,
         rules: Vec::new(),
         dedup: None,

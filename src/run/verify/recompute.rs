@@ -11,7 +11,7 @@ use crate::execute::{Executor, Prepared};
 use crate::id::{AttemptId, BatchId, Epoch};
 use crate::plan::{BatchPlan, DueWindow, Plan, batches, computed_again};
 use crate::report::{Problem, ProblemKind, Recomputed};
-use crate::run::{Foreseen, Session};
+use crate::run::{Foreseen, Planned, Session};
 use crate::spec::ObjectSpec;
 use crate::state::{BatchOutput, BatchWindow, CommittedWindow, FailedWindow, Reason, WindowState};
 use crate::store::make_folders;
@@ -34,8 +34,9 @@ pub(super) async fn recompute(checker: &mut Checker<'_>) -> Result<Recomputed> {
     }
     let Some(committed) = &opened.state else { return Ok(counts) };
     let foreseen = project.foresee(&session, &opened, None).await?;
-    let prepared = session.prepare(&project.engine, &foreseen.look, &foreseen.ledger).await?;
-    let Some(prepared) = prepared else { return Ok(counts) };
+    let Foreseen { look, ledger, state, .. } = &foreseen;
+    let planned = session.prepare(&project.engine, look, ledger, state).await?;
+    let Some(Planned { prepared, .. }) = planned else { return Ok(counts) };
     let name = format!("highwater-verify-{}", project.clock.new_id());
     let scratch = Scratch::new(project.spec.engine.temp_directory.join(name))?;
     let oracle = Oracle { checker, session: &session, foreseen: &foreseen, prepared, scratch };
@@ -57,7 +58,7 @@ pub(super) async fn recompute(checker: &mut Checker<'_>) -> Result<Recomputed> {
             for (due, computed) in batch.windows.iter().zip(computed) {
                 let start = due.window.start();
                 let Some(window) = committed.windows.get(&start) else { continue };
-                let (count, problem) = oracle.judge(&window.committed, computed);
+                let (count, problem) = oracle.judge(window, computed);
                 counts = counts.plus(count);
                 problems.extend(problem);
             }
@@ -163,12 +164,13 @@ impl Oracle<'_> {
         computed
     }
 
-    /// Whether `computed` has the rows that were `committed`.
+    /// Whether `computed` has the rows that `window` was committed with.
     fn judge(
         &self,
-        committed: &CommittedWindow,
+        window: &WindowState,
         computed: Result<ComputedWindow, FailedWindow>,
     ) -> (Recomputed, Option<Problem>) {
+        let committed = &window.committed;
         let computed = match computed {
             Ok(computed) => computed,
             Err(failed) => {
@@ -191,6 +193,10 @@ impl Oracle<'_> {
                 (Some(then), Some(now)) if then.is_comparable(now) => {
                     if computed.inputs != committed.inputs {
                         return (CHANGED, None);
+                    }
+                    // Wider types may well give other rows.
+                    if self.foreseen.state.has_changed_columns_since(window.begun) {
+                        return (OUTDATED, None);
                     }
                     let text = "the same inputs give other rows than were committed".to_owned();
                     return (WRONG, Some(self.problem(committed, path, text)));

@@ -44,6 +44,8 @@ fn source(event_timezone: Tz, event_time_unit: Option<EpochUnit>) -> SourceSpec 
         on_removed: OnRemoved::Keep,
         max_windows_per_file: 1,
         margins: Margins::default(),
+        on_missing_column: crate::spec::OnMissingColumn::Fail,
+        on_type_change: crate::spec::OnTypeChange::Fail,
         rules: Vec::new(),
         dedup: None,
     }

@@ -79,6 +79,7 @@ impl State {
         self.retired.extend(shape.flat_map(|shape| [shape.outputs, shape.quarantines].concat()));
         self.queries = BTreeMap::new();
         self.references = BTreeMap::new();
+        self.columns = BTreeMap::new();
         self.segments = Vec::new();
         self.last_event_at = BTreeMap::new();
         self.source_watermarks = BTreeMap::new();

@@ -5,6 +5,7 @@
 //! ignore is named in `rf` (to read) or `wf` (to write).
 
 mod balance;
+mod columns;
 mod garbage;
 mod inputs;
 mod retire;
@@ -12,6 +13,7 @@ mod rollback;
 mod window;
 
 pub use balance::{BALANCE_FILES_MAX, Balance, FileBalance, RuleCount};
+pub use columns::{Column, Columns, ColumnsFile};
 pub use garbage::{GcMark, GcSweep, MarkedObject};
 pub use inputs::{
     Inputs, LateKind, LateWindow, PromisedBy, ReferenceVersion, References, SegmentRef,
@@ -102,6 +104,8 @@ pub enum Body {
     Query(Query),
     /// The reference tables that later batches are computed with.
     References(References),
+    /// The columns of a source's table.
+    Columns(Columns),
     /// File versions enter the ledger.
     Inputs(Inputs),
     /// Sources promise to be complete, by something else than the events they brought.
@@ -154,6 +158,7 @@ impl Body {
             Self::Shape(_) => "shape",
             Self::Query(_) => "query",
             Self::References(_) => "references",
+            Self::Columns(_) => "columns",
             Self::Inputs(_) => "inputs",
             Self::Watermarks(_) => "watermarks",
             Self::Request(_) => "request",

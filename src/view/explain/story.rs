@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::id::{BatchId, Generation, RunId, Seq};
-use crate::state::{Body, CommittedWindow, Entry, FailedWindow, Reason, TimeRange};
+use crate::state::{
+    Body, Columns, ColumnsFile, CommittedWindow, Entry, FailedWindow, Reason, Retire, RetirePhase,
+    TimeRange,
+};
 use crate::time::ProcessingTime;
 use crate::window::Window;
 
@@ -18,6 +21,23 @@ pub struct WindowEvent {
     pub run: RunId,
     /// What happened.
     pub what: EventKind,
+    /// How columns changed that no window had been committed with before.
+    pub columns: Vec<ColumnChange>,
+}
+
+/// A column that is another one than before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnChange {
+    /// Its table.
+    pub table: String,
+    /// Its name.
+    pub column: String,
+    /// Its type; `None` if it is no more.
+    pub kind: Option<String>,
+    /// What type it had; `None` if there was none of its name.
+    pub was: Option<String>,
+    /// The file that it came with, or that took it away.
+    pub file: String,
 }
 
 /// What happened to a window.
@@ -54,6 +74,10 @@ pub struct WindowStory {
     begun: BTreeMap<BatchId, Generation>,
     generation: Generation,
     committed_from: Option<Generation>,
+    /// The columns of tables.
+    columns: BTreeMap<String, Columns>,
+    /// How they changed since windows were committed.
+    changes: Vec<ColumnChange>,
     events: Vec<WindowEvent>,
 }
 
@@ -61,9 +85,15 @@ impl WindowStory {
     /// The story of `window` before the first entry.
     #[must_use]
     pub fn of(window: Window) -> Self {
-        let generation = Generation(0);
-        let (begun, events) = (BTreeMap::new(), Vec::new());
-        Self { window, begun, generation, committed_from: None, events }
+        Self {
+            window,
+            begun: BTreeMap::new(),
+            generation: Generation(0),
+            committed_from: None,
+            columns: BTreeMap::new(),
+            changes: Vec::new(),
+            events: Vec::new(),
+        }
     }
 
     /// The window.
@@ -90,6 +120,10 @@ impl WindowStory {
         let holds = |range: &TimeRange| range.start <= start && start < range.end;
         match &entry.body {
             Body::Inputs(inputs) => self.generation = inputs.generation,
+            Body::Columns(columns) => self.change(columns),
+            Body::Retire(Retire { phase: RetirePhase::Done, output: None, .. }) => {
+                self.columns.clear();
+            }
             Body::Begin(begin) => drop(self.begun.insert(begin.batch, begin.generation)),
             Body::Commit(commit) | Body::Rollback(commit) => {
                 let from = self.begun.remove(&commit.batch).unwrap_or(self.generation);
@@ -107,6 +141,9 @@ impl WindowStory {
                     self.commit(entry, from, EventKind::Empty(*range));
                 }
                 self.fail(entry, &commit.failed);
+                if !commit.windows.is_empty() {
+                    self.changes.clear();
+                }
             }
             Body::Failed(failed) => {
                 failed.batch.map(|batch| self.begun.remove(&batch));
@@ -117,6 +154,13 @@ impl WindowStory {
                 self.commit(entry, self.generation, EventKind::Skipped(skip.why.clone()));
             }
             _ => {}
+        }
+    }
+
+    /// Notes how `columns` differ from what they were; the first ones change nothing.
+    fn change(&mut self, columns: &Columns) {
+        if let Some(before) = self.columns.insert(columns.table.clone(), columns.clone()) {
+            self.changes.extend(changes(&before, columns));
         }
     }
 
@@ -133,6 +177,36 @@ impl WindowStory {
     }
 
     fn add(&mut self, entry: &Entry, what: EventKind) {
-        self.events.push(WindowEvent { seq: entry.n, at: entry.ts, run: entry.run, what });
+        let columns = match &what {
+            EventKind::Committed(_) => self.changes.clone(),
+            _ => Vec::new(),
+        };
+        let (seq, at, run) = (entry.n, entry.ts, entry.run);
+        self.events.push(WindowEvent { seq, at, run, what, columns });
     }
+}
+
+/// The columns that are others in `now` than in `before`.
+fn changes(before: &Columns, now: &Columns) -> Vec<ColumnChange> {
+    let table = &now.table;
+    let key = |file: Option<&ColumnsFile>| file.map(|file| file.key.clone()).unwrap_or_default();
+    let others = now.columns.iter().filter_map(|column| {
+        let was = before.column(&column.name).map(|was| was.kind.clone());
+        (was.as_ref() != Some(&column.kind)).then(|| ColumnChange {
+            table: table.clone(),
+            column: column.name.clone(),
+            kind: Some(column.kind.clone()),
+            was,
+            file: key(now.file_of(column)),
+        })
+    });
+    let gone = before.columns.iter().filter(|column| now.column(&column.name).is_none());
+    let gone = gone.map(|column| ColumnChange {
+        table: table.clone(),
+        column: column.name.clone(),
+        kind: None,
+        was: Some(column.kind.clone()),
+        file: key(now.files.first()),
+    });
+    others.chain(gone).collect()
 }

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::error::Code;
+use crate::ledger::InputVersion;
 use crate::plan::tests::story::{Story, record};
-use crate::state::tests::log::hour;
+use crate::state::tests::log::{Log, commit, hour};
+use crate::state::{Body, Column, Columns, ColumnsFile};
 use crate::view::text;
 
 /// The explanation of the window at hour `n`.
@@ -180,6 +182,49 @@ fn the_fold_and_the_story_agree_on_what_a_window_was_computed_from() {
         story.log.entries.iter().for_each(|entry| log.take(entry));
         assert_eq!(log.committed_from(), Some(known.generation));
     }
+}
+
+/// Columns of a table, all of one file.
+fn columns(file: &str, columns: &[(&str, &str)]) -> Body {
+    let version = InputVersion { size: 1, mark: "1".to_owned(), sha256: None };
+    let files = vec![ColumnsFile { key: file.to_owned(), version }];
+    let column = |(name, kind): &(&str, &str)| Column {
+        name: (*name).to_owned(),
+        kind: (*kind).to_owned(),
+        file: 0,
+    };
+    let columns = columns.iter().map(column).collect();
+    Body::Columns(Columns { table: "orders".to_owned(), files, columns })
+}
+
+#[test]
+fn a_window_tells_which_columns_were_others_when_it_was_committed() {
+    let mut log = Log::claimed();
+    log.add(columns("a", &[("x", "int32"), ("y", "utf8")]));
+    let begin = log.begin(1, &[8]);
+    log.add(Body::Commit(commit(&begin)));
+    log.add(columns("b", &[("x", "int64"), ("z", "bool")]));
+    for (batch, hour) in [(2, 9), (3, 10)] {
+        let begin = log.begin(batch, &[hour]);
+        log.add(Body::Commit(commit(&begin)));
+    }
+    let grid = Story::tell("file a 8").spec.grid;
+    let changes = |n: i64| -> Vec<String> {
+        let mut story = WindowStory::of(grid.window_at(hour(n)).unwrap());
+        log.entries.iter().for_each(|entry| story.take(entry));
+        let changes = story.events()[0].columns.iter();
+        let told = changes.map(|ColumnChange { table, column, kind, was, file }| {
+            format!("{table}.{column}: {was:?} to {kind:?}, {file}")
+        });
+        told.collect()
+    };
+    let expected = [
+        "orders.x: Some(\"int32\") to Some(\"int64\"), b",
+        "orders.z: None to Some(\"bool\"), b",
+        "orders.y: Some(\"utf8\") to None, b",
+    ];
+    assert_eq!(changes(9), expected);
+    assert_eq!((changes(8), changes(10)), (vec![], vec![]));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::spec::PipelineSpec;
 use crate::state::{Balance, Reason, RowCounts};
 use crate::time::{EventTime, ProcessingTime};
 use crate::view::{
-    EventKind, ExplainView, InputView, LeftOut, Mistake, SourceStanding, WindowEvent,
+    ColumnChange, EventKind, ExplainView, InputView, LeftOut, Mistake, SourceStanding, WindowEvent,
 };
 
 /// What `explain` says.
@@ -195,6 +195,25 @@ pub struct EventDoc {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<MistakeDoc>,
+    /// How columns changed that no window had been committed with before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<ColumnDoc>,
+}
+
+/// A column that is another one than before.
+#[derive(Debug, Serialize)]
+pub struct ColumnDoc {
+    /// Its table.
+    pub table: String,
+    /// Its name.
+    pub column: String,
+    /// Its type; `null` if it is no more.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// What type it had; `null` if there was none of its name.
+    pub was: Option<String>,
+    /// The file that it came with, or that took it away.
+    pub file: String,
 }
 
 /// The document form of an explanation.
@@ -271,6 +290,11 @@ fn left_out(left: &LeftOut) -> LeftOutDoc {
     }
 }
 
+fn column(change: &ColumnChange) -> ColumnDoc {
+    let ColumnChange { table, column, kind, was, file } = change.clone();
+    ColumnDoc { table, column, kind, was, file }
+}
+
 fn event(event: &WindowEvent) -> EventDoc {
     let mut document = EventDoc {
         kind: event.what.as_str(),
@@ -284,6 +308,7 @@ fn event(event: &WindowEvent) -> EventDoc {
         rows: None,
         why: None,
         error: None,
+        columns: event.columns.iter().map(column).collect(),
     };
     match &event.what {
         EventKind::Committed(window) => {

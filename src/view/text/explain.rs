@@ -9,7 +9,8 @@ use super::plan::why;
 use super::{balance, bytes, counted, grouped, instant, lines, number, right, table};
 use crate::spec::PipelineSpec;
 use crate::view::{
-    EventKind, ExplainView, InputView, LeftOut, SourceStanding, Standing, WhyLeftOut, WindowEvent,
+    ColumnChange, EventKind, ExplainView, InputView, LeftOut, SourceStanding, Standing, WhyLeftOut,
+    WindowEvent,
 };
 
 /// More inputs than this are folded.
@@ -72,6 +73,9 @@ fn head(spec: &PipelineSpec, view: &ExplainView) -> String {
     for (_, what) in outdated.iter().filter(|(is_outdated, _)| *is_outdated) {
         add("outdated", format!("it was computed with another {what} than now"));
     }
+    for change in view.events.iter().flat_map(|event| &event.columns) {
+        add("columns", change_line(change));
+    }
     for source in &view.sources {
         add("source", source_line(spec, source));
     }
@@ -79,6 +83,18 @@ fn head(spec: &PipelineSpec, view: &ExplainView) -> String {
         add("note", note.clone());
     }
     lines(&head)
+}
+
+/// How a column changed with a commit of the window.
+fn change_line(change: &ColumnChange) -> String {
+    let ColumnChange { table, column, kind, was, file } = change;
+    match (kind, was) {
+        (Some(kind), Some(was)) => {
+            format!("`{column}` of {table} is {kind} since {file}; it was {was}")
+        }
+        (Some(kind), None) => format!("`{column}` of {table} is new: {kind}, as in {file}"),
+        (None, _) => format!("`{column}` of {table} is no more: {file} lacks it"),
+    }
 }
 
 fn meaning(state: Standing) -> &'static str {
