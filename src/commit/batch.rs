@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use super::ending;
 use super::keep::Kept;
 use super::{Effect, ObjectDigest, ObjectIndex, ObjectVersion, StoreFault, TRIES_MAX, WriteAnswer};
 use crate::error::Code;
 use crate::hash::ContentHash;
 use crate::id::{AttemptId, BatchId, Generation, Revision, Seq};
+use crate::ledger::FileId;
 use crate::state::{
-    Balance, BatchWindow, Begin, Commit, CommittedOutput, CommittedWindow, FailedWindow,
-    InputsDigest, RowCounts, State, TimeRange,
+    Balance, BatchOutput, BatchWindow, Begin, Body, Commit, CommittedOutput, CommittedWindow,
+    FailedWindow, InputsDigest, Reason, RowCounts, State, TimeRange,
 };
+use crate::time::EventTime;
 
 /// The windows that are begun, computed, published and committed together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +31,7 @@ pub struct Batch {
     /// Stretches of windows without a row of input, committed with it.
     pub empty: Vec<TimeRange>,
     /// Where the row of windows begins, should the watermark not have moved before.
-    pub base: crate::time::EventTime,
+    pub base: EventTime,
     /// What its objects are made from.
     pub aim: Aim,
 }
@@ -39,7 +42,10 @@ pub enum Aim {
     /// The query and its inputs.
     Compute,
     /// For each window, by start, the earlier revision that it goes back to.
-    Restore(BTreeMap<crate::time::EventTime, Revision>),
+    Restore(BTreeMap<EventTime, Revision>),
+    /// Rows of source files that belong to no window. There are no windows: in place of each stands
+    /// a file, the first at the first instant.
+    SetAside(Vec<(FileId, Generation)>),
     /// Nothing: windows that were never committed, and cannot be computed, get objects without a
     /// row, for this reason.
     Blank(String),
@@ -76,15 +82,41 @@ pub struct StagedOutput {
 }
 
 impl Batch {
+    /// A batch that keeps rows of `files` aside, each in one object.
+    #[must_use]
+    pub fn set_aside(
+        id: BatchId,
+        generation: Generation,
+        files: Vec<(FileId, Generation, BatchOutput)>,
+    ) -> Self {
+        let (mut windows, mut named) = (Vec::new(), Vec::new());
+        for (place, (file, came_with, object)) in (0_i64..).zip(files) {
+            windows.push(BatchWindow {
+                start: EventTime::from_micros(place),
+                end: EventTime::from_micros(place.saturating_add(1)),
+                rev: Revision(1),
+                reason: Reason::New,
+                outputs: vec![object],
+            });
+            named.push((file, came_with));
+        }
+        let (query, base) = (Seq(0), EventTime::FIRST);
+        let (references, empty, aim) = (None, Vec::new(), Aim::SetAside(named));
+        Self { id, generation, query, references, windows, empty, base, aim }
+    }
+
     /// The entry body that begins it.
-    pub(super) fn begin(&self) -> Begin {
-        Begin {
+    pub(super) fn begin(&self) -> Body {
+        if let Aim::SetAside(files) = &self.aim {
+            return Body::BeginAside(ending::begin_aside(self.id, files, &self.windows));
+        }
+        Body::Begin(Begin {
             batch: self.id,
             generation: self.generation,
             query: self.query,
             references: self.references,
             windows: self.windows.clone(),
-        }
+        })
     }
 }
 

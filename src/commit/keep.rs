@@ -7,7 +7,7 @@
 //! died before it published is found by the next one, who may find something else in place of the
 //! object by then.
 
-use super::{Batch, Effect, ObjectIndex};
+use super::{Aim, Batch, Effect, ObjectIndex};
 use crate::hash::Sha256;
 use crate::id::{AttemptId, Revision};
 use crate::state::{CommittedOutput, LostOutput, State};
@@ -48,6 +48,10 @@ impl Kept {
     /// What `state` says of the object at `path`, which the batch's window at place `window` is to
     /// replace.
     pub(super) fn of(state: &State, batch: &Batch, window: usize, path: &str) -> Option<Self> {
+        if matches!(batch.aim, Aim::SetAside(_)) {
+            // What was aside was made from a version that is gone: nobody goes back to it.
+            return None;
+        }
         let start = batch.windows.get(window)?.start;
         let committed = &state.windows.get(&start)?.committed;
         let output = committed.outputs.iter().find(|output| output.path == path)?;

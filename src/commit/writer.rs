@@ -8,7 +8,7 @@ use super::{Command, ComputedWindow, Effect, Event, Outcome, StoreFault};
 use crate::error::Code;
 use crate::id::{AttemptId, Epoch, RunId};
 use crate::state::codec;
-use crate::state::{Body, Entry, FORMAT, Failed, FailedWindow, State, Who};
+use crate::state::{Body, Entry, FORMAT, FailedWindow, State, Who};
 use crate::time::{EventTime, ProcessingTime};
 
 /// Who writes, and in which run.
@@ -116,7 +116,7 @@ impl Writer {
         match command {
             Command::Append(body) => self.append(body, stamp, stamp.first, Then::Finish),
             Command::Batch(batch) => {
-                let body = Body::Begin(batch.begin());
+                let body = batch.begin();
                 self.append(body, stamp, stamp.first, Then::Compute(batch, stamp))
             }
         }
@@ -228,8 +228,8 @@ impl Writer {
             && batch.empty.is_empty()
             && let Some(windows) = all_failed(&computed)
         {
-            let failed = Failed { batch: Some(batch.id), windows };
-            return self.append(Body::Failed(failed), stamp, stamp.second, Then::Finish);
+            let body = ending::all_failed(&batch, windows);
+            return self.append(body, stamp, stamp.second, Then::Finish);
         }
         let comparison = Comparison::new(&self.state, &batch, &computed);
         self.compare(comparison, batch, computed, stamp)

@@ -25,7 +25,6 @@ pub(super) fn pipeline(raw: &RawPipeline, report: &mut Report<'_>) {
     absent("schedule", &raw.schedule, report);
     if let Some(quality) = &raw.quality {
         let quality = quality.get_ref();
-        absent("quarantine_time", &quality.quarantine_time, report);
         absent("max_bad_ratio", &quality.max_bad_ratio, report);
         absent("max_bad_rows", &quality.max_bad_rows, report);
         default("min_rows", &quality.min_rows, report, |rows| Ok(*rows == 0));

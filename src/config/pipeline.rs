@@ -44,6 +44,7 @@ pub(super) fn pipeline(
     let (grid, begin) = window?;
     let sources = sources?;
     let name = name.get_ref();
+    let aside = quality::aside(name, raw, project, report);
     let quarantines = quality::quarantines(name, raw, &place, &sources, &grid, project, report);
     Ok(PipelineSpec {
         name: spec_name?,
@@ -59,6 +60,7 @@ pub(super) fn pipeline(
         steps: steps?,
         outputs: outputs?,
         quarantines: quarantines?,
+        aside: aside?,
     })
 }
 

@@ -18,7 +18,7 @@ use super::mistake::Mistake;
 use super::output::template;
 use super::raw::{RawDedup, RawPipeline, RawRule, RawSource};
 use super::resolve::Project;
-use super::value::{choice, filled, length};
+use super::value::{choice, filled, folder, length};
 
 /// The most rules of one source: which of them a row breaks is held in as many bits.
 pub(super) const RULES_MAX: usize = 64;
@@ -192,6 +192,34 @@ pub(super) fn quarantines(
         is_wanted: source.has_quarantine(),
     };
     Ok(sources.iter().map(quarantine).collect())
+}
+
+/// The folder of rows that belong to no window.
+pub(super) fn aside(
+    pipeline: &str,
+    raw: &RawPipeline,
+    project: &mut Project<'_>,
+    report: &mut Report<'_>,
+) -> Read<String> {
+    let set = raw.quality.as_ref().and_then(|quality| quality.get_ref().quarantine_time.as_ref());
+    let Some(set) = set else { return Ok(format!("{QUARANTINE}_time/{pipeline}")) };
+    let path = report.check("quarantine_time", set, fixed_folder)?;
+    let owner = format!("the rows of pipeline `{pipeline}` that belong to no window");
+    let folder = project.root.below(&path);
+    project.folders.outputs.push(Folder { path: folder, owner, place: set.span() });
+    Ok(path)
+}
+
+/// A folder below the project's root, the same for all windows.
+fn fixed_folder(text: &str) -> Result<String, Mistake> {
+    folder(text)?;
+    let template = PathTemplate::parse(text)
+        .map_err(|error| Mistake::bad(error.message, "not a folder").part(error.span))?;
+    if template.root() == text {
+        return Ok(text.to_owned());
+    }
+    Err(Mistake::bad("it names the window, and such rows have none", "must be one folder")
+        .hint("write a folder, for example `quarantine_time/orders`"))
 }
 
 /// A path that tells the windows of `grid` apart.

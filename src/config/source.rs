@@ -79,11 +79,9 @@ pub(super) fn source(
         watermark_delay: watermark_delay?.unwrap_or(Span::ZERO),
         idle_timeout: idle_timeout?,
         max_future: max_future?.unwrap_or(max_future_default),
-        // Not the documented default, `quarantine`, as long as that is not supported: of what is,
-        // `fail` loses nothing.
-        on_null_time: on_null_time?.unwrap_or(OnNullTime::Fail),
+        on_null_time: on_null_time?.unwrap_or(OnNullTime::Quarantine),
         allowed_lateness: allowed_lateness?.flatten(),
-        on_expired: on_expired?.unwrap_or(OnExpired::Fail),
+        on_expired: on_expired?.unwrap_or(OnExpired::Quarantine),
         on_removed: on_removed?.unwrap_or(OnRemoved::Keep),
         on_missing_column: on_missing?.unwrap_or(OnMissingColumn::Fail),
         on_type_change: on_type_change?.unwrap_or(OnTypeChange::Fail),
@@ -227,16 +225,11 @@ fn has_hive_partitioning(raw: &RawSource) -> bool {
 }
 
 fn on_null_time(text: &str) -> Result<OnNullTime, Mistake> {
-    match choice(text, &["quarantine", "drop", "fail"])? {
-        "drop" => Ok(OnNullTime::Drop),
-        "fail" => Ok(OnNullTime::Fail),
-        other => Err(quarantine_not_yet(other)),
-    }
-}
-
-fn quarantine_not_yet(word: &str) -> Mistake {
-    let what = format!("`{word}` is not supported yet by this version");
-    Mistake::new(Code::NotSupportedYet, what, "not supported yet").hint("write `fail` or `drop`")
+    Ok(match choice(text, &["quarantine", "drop", "fail"])? {
+        "drop" => OnNullTime::Drop,
+        "fail" => OnNullTime::Fail,
+        _ => OnNullTime::Quarantine,
+    })
 }
 
 /// A length of time, or none for `unlimited`.
@@ -245,11 +238,11 @@ fn lateness(text: &str) -> Result<Option<Span>, Mistake> {
 }
 
 fn on_expired(text: &str) -> Result<OnExpired, Mistake> {
-    match choice(text, &["quarantine", "drop", "fail"])? {
-        "drop" => Ok(OnExpired::Drop),
-        "fail" => Ok(OnExpired::Fail),
-        other => Err(quarantine_not_yet(other)),
-    }
+    Ok(match choice(text, &["quarantine", "drop", "fail"])? {
+        "drop" => OnExpired::Drop,
+        "fail" => OnExpired::Fail,
+        _ => OnExpired::Quarantine,
+    })
 }
 
 fn on_removed(text: &str) -> Result<OnRemoved, Mistake> {

@@ -211,7 +211,7 @@ fn what_is_not_said_has_its_default() {
     assert_eq!(source.event_time_unit, None);
     assert_eq!(source.watermark_delay, Span::ZERO);
     assert_eq!(source.max_future, Span::from_seconds(86_400));
-    assert_eq!(source.on_null_time, OnNullTime::Fail);
+    assert_eq!(source.on_null_time, OnNullTime::Quarantine);
     assert_eq!(source.on_missing_column, OnMissingColumn::Fail);
     assert_eq!(source.on_type_change, OnTypeChange::Fail);
     assert_eq!(source.max_windows_per_file, 20_000);

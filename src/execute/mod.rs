@@ -4,6 +4,7 @@
 //! It decides nothing about what is due, never lists, and never touches a published object. It is
 //! the only folder that names `DataFusion`.
 
+mod aside;
 mod columns;
 mod content;
 mod decode;
@@ -26,6 +27,7 @@ use arrow::datatypes::SchemaRef;
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::task::JoinSet;
 
+pub use aside::AsideExecutor;
 pub use decode::decode;
 pub use output::{Staging, stage_nothing};
 pub use query::{Prepared, prepare};

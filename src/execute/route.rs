@@ -201,7 +201,7 @@ impl FileScan {
         };
         let (origins, roots) = origins(source, &file, schema, added, times.column())?;
         let judge = Judge::new(record.arrived_at, source.max_future);
-        let expired = expired(executor.spec, source, record);
+        let expired = expired_cells(executor.spec, source, record);
         let (key, schema) = (Arc::from(id.key.as_str()), schema.clone());
         let is_judged = source.is_judged();
         Ok(Self { file, key, is_judged, times, judge, expired, schema, origins, roots })
@@ -339,7 +339,11 @@ impl RowTimes {
 }
 
 /// What came too late when the file was admitted, ascending.
-fn expired(spec: &PipelineSpec, source: &SourceSpec, record: &FileRecord) -> Vec<Window> {
+pub(super) fn expired_cells(
+    spec: &PipelineSpec,
+    source: &SourceSpec,
+    record: &FileRecord,
+) -> Vec<Window> {
     let cells = record.expired.iter();
     cells.filter_map(|(cell, _)| source.margins.cell_at(&spec.grid, *cell)).collect()
 }

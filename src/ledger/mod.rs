@@ -132,7 +132,7 @@ impl FileRecord {
 }
 
 /// Names a file within a pipeline: its table and its key there. Orders rows of a window.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FileId {
     /// The table of SQL.
     pub table: String,

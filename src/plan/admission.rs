@@ -147,7 +147,7 @@ fn expired_error(
         .note(windows)
         .note(format!("the watermark is {watermark}, and allowed_lateness {allowed}"))
         .note("the whole file is refused as long as that is so")
-        .hint("raise `allowed_lateness`, or set on_expired = \"drop\": such rows are only counted")
+        .hint("raise `allowed_lateness`, or on_expired = \"quarantine\": such rows are kept aside")
 }
 
 /// The committed windows that differ because of `record`, and by how many rows of their own each

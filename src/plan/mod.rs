@@ -9,6 +9,7 @@
 
 mod admission;
 mod again;
+mod aside;
 mod batches;
 mod requests;
 mod rollback;
@@ -21,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use admission::{admission, admissions, judge_lateness, segments_to_merge};
 pub use again::computed_again;
+pub use aside::{DueAside, asides, rows_aside};
 pub use batches::{BatchPlan, batches};
 pub use rollback::{PastRevision, Restore, Rollback, rollback};
 pub use sight::{Sight, WindowInput};

@@ -9,7 +9,7 @@ use crate::execute::is_same_query;
 use crate::hash::Sha256;
 use crate::ledger::Ledger;
 use crate::plan::{
-    Facts, Outdated, Outside, Plan, Sight, admission, judge_lateness, plan, promises,
+    Facts, Outdated, Outside, Plan, Sight, admission, asides, judge_lateness, plan, promises,
 };
 use crate::source::{Discovery, Upstream, Upstreams, discover, reference_versions};
 use crate::spec::{DedupSpec, OnReferenceChange, PipelineSpec, RuleSpec, SourceSpec, StepSpec};
@@ -94,8 +94,9 @@ impl Project {
             None => state,
         };
         let outdated = outdated(spec, &state, &look.references);
-        let plan = plan(&look.facts(spec, &state, &ledger, &outdated));
-        Ok(Foreseen { look, outdated, state, ledger, plan })
+        let facts = look.facts(spec, &state, &ledger, &outdated);
+        let (plan, has_asides) = (plan(&facts), !asides(&facts).is_empty());
+        Ok(Foreseen { look, outdated, state, ledger, plan, has_asides })
     }
 }
 
@@ -134,13 +135,18 @@ pub struct Foreseen {
     pub ledger: Arc<Ledger>,
     /// What is due then.
     pub plan: Plan,
+    /// Whether rows that belong to no window are to be kept aside.
+    pub has_asides: bool,
 }
 
 impl Foreseen {
     /// Whether a run would write anything to the log.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        self.look.discovery.has_news() || !self.plan.is_empty() || self.has_hopeless()
+        self.look.discovery.has_news()
+            || !self.plan.is_empty()
+            || self.has_asides
+            || self.has_hopeless()
     }
 
     /// Whether a window is in doubt and cannot be computed: what it had is restored.

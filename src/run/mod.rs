@@ -4,6 +4,7 @@
 //! puts them in order, and takes the lease only when there is something to write, so that an idle
 //! run leaves no trace.
 
+mod aside;
 mod backend;
 mod batch;
 mod drive;

@@ -44,37 +44,50 @@ pub(super) async fn claim_outputs(
     outputs: &dyn Store,
 ) -> Result<()> {
     for output in spec.objects().filter(|object| object.is_wanted) {
-        let key = format!("{}/{}", output.path.root(), layout::OWNER);
-        let (pipeline, output_name) = (spec.name.clone(), output.name.to_owned());
-        let mine = Owner { store: state.store, pipeline, output: output_name };
-        if outputs.head(&key).await?.is_none() {
-            let text = serde_json::to_vec(&mine)
-                .map_err(|why| Error::new(Code::Bug, format!("an owner has no text: {why}")))?;
-            match outputs.create(&key, Bytes::from(text)).await {
-                Written::Refused(why) | Written::Untrusted(why) => return Err(why),
-                // Whoever created it, it says who owns the output; unless nobody did.
-                Written::Unclear(why) if outputs.head(&key).await?.is_none() => return Err(why),
-                Written::Stored | Written::Unclear(_) => {}
-            }
+        claim(spec, state, outputs, output.path.root(), output.name).await?;
+    }
+    Ok(())
+}
+
+/// The same for what lies below `root` and is called `output`.
+///
+/// # Errors
+/// As [`claim_outputs`].
+pub(super) async fn claim(
+    spec: &PipelineSpec,
+    state: &State,
+    outputs: &dyn Store,
+    root: &str,
+    output: &str,
+) -> Result<()> {
+    let key = format!("{root}/{}", layout::OWNER);
+    let (pipeline, output) = (spec.name.clone(), output.to_owned());
+    let mine = Owner { store: state.store, pipeline, output };
+    if outputs.head(&key).await?.is_none() {
+        let text = serde_json::to_vec(&mine)
+            .map_err(|why| Error::new(Code::Bug, format!("an owner has no text: {why}")))?;
+        match outputs.create(&key, Bytes::from(text)).await {
+            Written::Refused(why) | Written::Untrusted(why) => return Err(why),
+            // Whoever created it, it says who owns the output; unless nobody did.
+            Written::Unclear(why) if outputs.head(&key).await?.is_none() => return Err(why),
+            Written::Stored | Written::Unclear(_) => {}
         }
-        let name = outputs.name_of(&key);
-        let found = outputs.read(&key).await?.unwrap_or_default();
-        let owner: Owner = serde_json::from_slice(&found).map_err(|why| {
-            Error::new(Code::NotTheOwner, format!("{name} does not say who may write there: {why}"))
-                .hint("if no other pipeline writes there, remove the file and run again")
-        })?;
-        if owner.store != mine.store || owner.pipeline != mine.pipeline {
-            return Err(Error::new(
-                Code::NotTheOwner,
-                format!("{} belongs to pipeline {}", output.path.root(), owner.pipeline),
-            )
-            .note(format!("{name} names the state {}, this one is {}", owner.store, mine.store))
-            .note("nothing was written")
-            .hint("give this pipeline an output path of its own")
-            .hint(
-                "if the state was lost or moved, restore it: without it nobody knows what is done",
-            ));
-        }
+    }
+    let name = outputs.name_of(&key);
+    let found = outputs.read(&key).await?.unwrap_or_default();
+    let owner: Owner = serde_json::from_slice(&found).map_err(|why| {
+        Error::new(Code::NotTheOwner, format!("{name} does not say who may write there: {why}"))
+            .hint("if no other pipeline writes there, remove the file and run again")
+    })?;
+    if owner.store != mine.store || owner.pipeline != mine.pipeline {
+        return Err(Error::new(
+            Code::NotTheOwner,
+            format!("{root} belongs to pipeline {}", owner.pipeline),
+        )
+        .note(format!("{name} names the state {}, this one is {}", owner.store, mine.store))
+        .note("nothing was written")
+        .hint("give this pipeline an output path of its own")
+        .hint("if the state was lost or moved, restore it: without it nobody knows what is done"));
     }
     Ok(())
 }

@@ -16,10 +16,11 @@ use super::project::Project;
 use crate::error::{Code, Error, Result};
 use crate::hash::Sha256;
 use crate::id::{AttemptId, PipelineName};
+use crate::ledger::FileId;
 use crate::log::StateLog;
 use crate::report::{Retired, Standing};
 use crate::source::{SourceStore, open};
-use crate::state::{Body, Retire, RetirePhase, State};
+use crate::state::{AsideFile, BatchOutput, Body, Retire, RetirePhase, State};
 use crate::window::PathTemplate;
 
 /// Objects removed at once.
@@ -218,6 +219,8 @@ pub(super) fn not_done(state: &State) -> Error {
 fn named<'a>(state: &'a State, output: Option<&'a str>) -> impl Iterator<Item = (&'a str, Sha256)> {
     let outputs = state.windows.values().flat_map(|window| &window.committed.outputs);
     let outputs = outputs.chain(state.blank.values().flat_map(|window| &window.outputs));
+    let asides = state.asides.values().filter_map(|known| known.committed.as_ref());
+    let outputs = outputs.chain(asides.map(|committed| &committed.object));
     let outputs = outputs.filter(move |other| output.is_none_or(|name| name == other.name));
     outputs.map(|output| (output.path.as_str(), output.sha256))
 }
@@ -229,14 +232,11 @@ async fn attempts(
     output: Option<&str>,
 ) -> Result<BTreeMap<String, Vec<AttemptId>>> {
     let mut attempts: BTreeMap<String, Vec<AttemptId>> = BTreeMap::new();
-    if state.in_doubt.is_empty() {
+    if state.in_doubt.is_empty() && !state.asides.values().any(|known| known.is_in_doubt) {
         return Ok(attempts);
     }
     log.for_each(|entry, _| {
-        let Body::Begin(begin) = entry.body else { return Ok(()) };
-        let windows = begin.windows.into_iter();
-        let in_doubt = windows.filter(|window| state.in_doubt.contains_key(&window.start));
-        for begun in in_doubt.flat_map(|window| window.outputs) {
+        for begun in in_doubt(state, entry.body) {
             if output.is_none_or(|name| name == begun.name) {
                 attempts.entry(begun.path).or_default().push(begun.att);
             }
@@ -245,6 +245,26 @@ async fn attempts(
     })
     .await?;
     Ok(attempts)
+}
+
+/// The objects that `body` begins and that are in doubt.
+fn in_doubt(state: &State, body: Body) -> Vec<BatchOutput> {
+    match body {
+        Body::Begin(begin) => {
+            let windows = begin.windows.into_iter();
+            let in_doubt = windows.filter(|window| state.in_doubt.contains_key(&window.start));
+            in_doubt.flat_map(|window| window.outputs).collect()
+        }
+        Body::BeginAside(begin) => {
+            let is_in_doubt = |file: &AsideFile<BatchOutput>| {
+                let id = FileId { table: file.table.clone(), key: file.key.clone() };
+                state.asides.get(&id).is_some_and(|known| known.is_in_doubt)
+            };
+            let files = begin.files.into_iter().filter(is_in_doubt);
+            files.map(|file| file.object).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// An object that the log names.

@@ -32,13 +32,14 @@ pub(super) fn shape_of(spec: &PipelineSpec) -> Shape {
         name: quarantine.name.clone(),
         path: quarantine.path.text().to_owned(),
     };
+    let aside = ShapeOutput { name: QuarantineSpec::ASIDE.to_owned(), path: spec.aside.clone() };
     Shape {
         size: spec.grid.size().to_string(),
         week_start,
         timezone: spec.grid.zone().name().to_owned(),
         sources: spec.sources.iter().map(source).collect(),
         outputs: spec.outputs.iter().map(output).collect(),
-        quarantines: spec.quarantines.iter().map(quarantine).collect(),
+        quarantines: spec.quarantines.iter().map(quarantine).chain([aside]).collect(),
     }
 }
 

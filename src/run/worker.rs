@@ -129,6 +129,9 @@ impl<'a> Worker<'a> {
         .await?;
         self.describe().await?;
         self.admit(report).await?;
+        if asked.computes() {
+            self.set_aside(stop, report).await?;
+        }
         self.log_columns().await?;
         self.ask(asked, report).await?;
         self.take_in(report).await?;
@@ -377,6 +380,10 @@ impl<'a> Worker<'a> {
             Err(_) => {}
         }
         self.checkpoint = Some(head);
+    }
+
+    pub(super) fn outdated(&self) -> &Outdated {
+        &self.outdated
     }
 
     fn plan(&self) -> Plan {

@@ -174,10 +174,9 @@ fn unusable_time(source: &SourceSpec, file: &OpenFile, counts: &Counts) -> Error
     .note(format!(
         "{null_time} have none that can be read, {future} lie more than {ahead} ahead of the file"
     ))
-    .note("quarantine, which would keep them, is not supported yet by this version")
     .hint(format!(
-        "mend the file, or set on_null_time = \"drop\" for source {table}: they are counted then \
-         and left out"
+        "mend the file, or set on_null_time = \"quarantine\" for source {table}: they are left out \
+         then, and kept aside"
     ))
 }
 

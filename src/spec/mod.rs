@@ -112,6 +112,9 @@ pub struct PipelineSpec {
     pub outputs: Vec<OutputSpec>,
     /// Where quarantined rows lie, one for each source.
     pub quarantines: Vec<QuarantineSpec>,
+    /// The folder of rows that belong to no window, under [`ProjectSpec::root`]: an object for each
+    /// source file that has some.
+    pub aside: String,
 }
 
 /// What becomes of windows that were computed with another query than the one in force.

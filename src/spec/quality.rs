@@ -98,6 +98,9 @@ pub struct QuarantineSpec {
 }
 
 impl QuarantineSpec {
+    /// What the objects of rows that belong to no window are called. No table has that name.
+    pub const ASIDE: &str = "quarantine.*";
+
     /// How its objects are compressed.
     pub const COMPRESSION: Compression = Compression::Zstd(3);
 

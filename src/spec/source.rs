@@ -129,6 +129,8 @@ pub enum OnNullTime {
     Fail,
     /// The rows are counted and left out.
     Drop,
+    /// The rows are left out and kept aside, whole, with the reason.
+    Quarantine,
 }
 
 /// What becomes of rows later than the allowed lateness.
@@ -138,6 +140,8 @@ pub enum OnExpired {
     Fail,
     /// The rows are counted and left out.
     Drop,
+    /// The rows are left out and kept aside, whole, with the reason.
+    Quarantine,
 }
 
 /// What it means that an admitted file is not listed any more.

@@ -3,6 +3,7 @@
 //! Every rule that a writer must keep is checked here again by whoever reads: a log that breaks one
 //! is damaged, whoever wrote it.
 
+mod aside;
 mod columns;
 mod rollback;
 mod upkeep;
@@ -81,6 +82,8 @@ impl State {
             queries: BTreeMap::new(),
             references: BTreeMap::new(),
             columns: BTreeMap::new(),
+            asides: BTreeMap::new(),
+            open_aside: None,
             generation: Generation(0),
             segments: Vec::new(),
             last_event_at: BTreeMap::new(),
@@ -185,11 +188,13 @@ impl State {
                 self.epoch = entry.epoch;
                 self.holder = Some(Holder { who: entry.who.clone(), since: entry.ts });
                 self.open.clear();
+                self.open_aside = None;
                 Ok(())
             }
             Body::Release => {
                 self.holder = None;
                 self.open.clear();
+                self.open_aside = None;
                 Ok(())
             }
             Body::Shape(shape) => {
@@ -227,6 +232,8 @@ impl State {
             Body::Commit(commit) => self.apply_commit(entry.n, commit),
             Body::Failed(failed) => self.apply_failed(failed),
             Body::Rollback(rollback) => self.apply_rollback(entry.n, rollback),
+            Body::BeginAside(begin) => self.apply_begin_aside(begin),
+            Body::Aside(aside) => self.apply_aside(aside),
             Body::Abort { batch, blank, .. } => self.apply_abort(*batch, blank),
             Body::Skip(skip) => self.apply_skip(skip),
             Body::Retire(retire) => self.apply_retire(entry.n, retire),

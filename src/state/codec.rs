@@ -35,6 +35,8 @@ pub(super) const KINDS: &[&str] = &[
     "failed",
     "rollback",
     "abort",
+    "begin_aside",
+    "aside",
     "skip",
     "retire",
     "gc_mark",

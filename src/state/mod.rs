@@ -20,13 +20,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use apply::Violation;
 pub use entry::{
-    BALANCE_FILES_MAX, Balance, BatchOutput, BatchWindow, Begin, BlankWindow, Body, ClaimReason,
-    Column, Columns, ColumnsFile, Commit, CommittedOutput, CommittedWindow, Entry, FORMAT, Failed,
-    FailedWindow, FileBalance, GcMark, GcSweep, Inputs, InputsDigest, LateKind, LateWindow,
-    LostOutput, MarkedObject, PromisedBy, Query, QueryDedup, QueryRule, QuerySource, QueryStep,
-    Reason, ReferenceVersion, References, Request, Retire, RetirePhase, RollbackTo, RuleCount,
-    SegmentRef, Shape, ShapeOutput, ShapeSource, Skip, SourceWatermark, TimeRange, Verb,
-    WatermarkMove, Watermarks, Who,
+    Aside, AsideFailure, AsideFile, BALANCE_FILES_MAX, Balance, BatchOutput, BatchWindow, Begin,
+    BeginAside, BlankWindow, Body, ClaimReason, Column, Columns, ColumnsFile, Commit,
+    CommittedOutput, CommittedWindow, Entry, FORMAT, Failed, FailedWindow, FileBalance, GcMark,
+    GcSweep, Inputs, InputsDigest, LateKind, LateWindow, LostOutput, MarkedObject, PromisedBy,
+    Query, QueryDedup, QueryRule, QuerySource, QueryStep, Reason, ReferenceVersion, References,
+    Request, Retire, RetirePhase, RollbackTo, RuleCount, SegmentRef, Shape, ShapeOutput,
+    ShapeSource, Skip, SourceWatermark, TimeRange, Verb, WatermarkMove, Watermarks, Who,
 };
 
 pub use collapse::Computed;
@@ -40,6 +40,7 @@ use crate::hash::Sha256;
 use crate::id::{
     BatchId, Epoch, Generation, PipelineName, RequestId, Revision, RunId, Seq, StoreId,
 };
+use crate::ledger::FileId;
 use crate::time::{EventTime, ProcessingTime};
 use crate::window::{Window, WindowSet};
 
@@ -87,6 +88,12 @@ pub struct State {
     pub stale: BTreeMap<EventTime, Stale>,
     /// Windows begun and neither committed nor given back, by start.
     pub in_doubt: BTreeMap<EventTime, InDoubt>,
+    /// What is kept aside of source files because it belongs to no window.
+    #[serde(default, with = "pairs")]
+    pub asides: BTreeMap<FileId, AsideState>,
+    /// What the current epoch has begun of it and not ended.
+    #[serde(default)]
+    pub open_aside: Option<OpenAside>,
     /// Windows that were never committed, and whose objects have no row, by start.
     pub blank: BTreeMap<EventTime, BlankWindow>,
     /// Windows whose last computation failed, by start.
@@ -104,6 +111,24 @@ pub struct State {
     pub retired: Vec<ShapeOutput>,
     /// Objects of the state prefix that a vacuum marked and none swept yet.
     pub marked: Option<Marked>,
+}
+
+/// The object that holds the rows of one source file that belong to no window.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AsideState {
+    /// What was committed last; `None` if nothing ever was.
+    pub committed: Option<AsideFile<CommittedOutput>>,
+    /// Whether an attempt may lie there that was begun and not committed.
+    pub is_in_doubt: bool,
+}
+
+/// A batch of such objects that is begun and not ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenAside {
+    /// The batch.
+    pub batch: BatchId,
+    /// The files, and whether their objects were in doubt before.
+    pub files: Vec<(AsideFile<BatchOutput>, bool)>,
 }
 
 /// The columns of a source's table, as the log has them.
@@ -252,6 +277,29 @@ pub struct OpenBatch {
     pub references: Option<Seq>,
     /// Its windows by start, and whether each was in doubt before this batch.
     pub windows: BTreeMap<EventTime, (BatchWindow, bool)>,
+}
+
+/// A map whose keys are no texts, stored as a list of pairs.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+        map: &BTreeMap<K, V>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+    where
+        K: Deserialize<'de> + Ord,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Ok(Vec::<(K, V)>::deserialize(deserializer)?.into_iter().collect())
+    }
 }
 
 impl State {

@@ -152,7 +152,8 @@ fn an_event_time_that_is_no_time() {
     refused(&project, &["run"], 2, "HW3003")
         .says("event-time column `value` of in/one.parquet has type Int64")
         .helps("`event_time_unit`");
-    let project = fed(&with(r#"event_time = "event_time""#, r#"event_time = "key""#));
+    let key = "event_time = \"key\"\non_null_time = \"fail\"";
+    let project = fed(&with(r#"event_time = "event_time""#, key));
     refused(&project, &["run"], 4, "HW4003")
         .says("3 rows of in/one.parquet have no usable event time")
         .notes("3 have none")

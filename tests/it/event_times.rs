@@ -253,8 +253,13 @@ fn a_text_that_is_no_time_holds_everything_unless_told_otherwise() {
     let texts = StringArray::from(vec!["2026-01-01T00:30:00Z", "soon", "2026-01-01T01:30:00Z"]);
     let keys = keys((0..3).map(|key| key.to_string()));
     feed(&project, "a.parquet", vec![("event_time", Arc::new(texts)), ("key", keys)]);
-    let error =
-        refused(&project, 4, "HW4003", "1 rows of in/a.parquet have no usable event time", "drop");
+    let error = refused(
+        &project,
+        4,
+        "HW4003",
+        "1 rows of in/a.parquet have no usable event time",
+        "quarantine",
+    );
     assert!(error["notes"].to_string().contains("1 have none"), "{error}");
     assert!(project.outputs().is_empty());
 }

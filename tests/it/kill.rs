@@ -66,6 +66,21 @@ const SCENARIOS: &[Scenario] = &[
         ],
     },
     Scenario {
+        before: fed_with_future,
+        command: &["run"],
+        mend: |_| {},
+        points: &[
+            "begin_aside.before:1",
+            "begin_aside.after:1",
+            "compute.after:1",
+            "publish.before:1",
+            "publish.after:1",
+            "aside.before:1",
+            "aside.after:1",
+            "commit.after:1",
+        ],
+    },
+    Scenario {
         before: fed_late,
         command: &["run"],
         mend: |_| {},
@@ -254,6 +269,16 @@ fn fed() -> Project {
     project.feed("b.parquet", &[(at(2), "a", 80), (at(3), "c", 90), (at(4), "c", 90)]);
     project
 }
+
+/// The same, and rows that lie in a future that nobody can know.
+fn fed_with_future() -> Project {
+    let project = fed();
+    project.feed("c.parquet", &[(at(1), "a", 10), (FUTURE, "late", 60), (FUTURE + 1, "b", 7)]);
+    project
+}
+
+/// Further ahead of any file than is allowed.
+pub(crate) const FUTURE: i64 = 7_258_118_400_000_000;
 
 /// A late file, a replaced one, and a new window.
 fn fed_late() -> Project {

@@ -221,8 +221,9 @@ impl Project {
 
     /// Every object below `out`, by a plain glob, read whole.
     pub(crate) fn outputs(&self) -> Outputs {
-        let pattern = format!("{}/out/**/*.parquet", self.folder.path().display());
-        let paths = glob::glob(&pattern).unwrap().map(Result::unwrap);
+        let folder = self.folder.path().display();
+        let globs = ["out", "quarantine_time"].map(|root| format!("{folder}/{root}/**/*.parquet"));
+        let paths = globs.iter().flat_map(|glob| glob::glob(glob).unwrap().map(Result::unwrap));
         let relative = |path: &Path| path.strip_prefix(self.folder.path()).unwrap().to_owned();
         paths.map(|path| (relative(&path).display().to_string(), rows_of(&path))).collect()
     }

@@ -28,7 +28,7 @@ const MAY_NAME: &[(&str, &str)] = &[
     ("state", "error hash id invariant ledger time window"),
     ("plan", "error hash id invariant ledger spec state time window"),
     ("garbage", "id state time"),
-    ("commit", "error hash id invariant state time window"),
+    ("commit", "error hash id invariant ledger state time window"),
     ("report", "error garbage hash id ledger plan spec state time window"),
     ("view", "error garbage hash id ledger plan report spec state time window"),
     // edges

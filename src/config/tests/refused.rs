@@ -27,7 +27,6 @@ fn keys_of_later_versions_are_refused_and_never_ignored() {
         ("glob = ", "partition_time = \"{dt}\"\n", "\"{dt}\""),
         ("glob = ", "partition_slack = \"2d\"\n", "\"2d\""),
         ("glob = ", "ingest_time = \"at\"\n", "\"at\""),
-        ("glob = ", "on_expired = \"quarantine\"\n", "\"quarantine\""),
         ("glob = ", "on_corrupt_file = \"quarantine\"\n", "\"quarantine\""),
         ("compression = ", "success_file = true\n", "true"),
         ("compression = ", "delta = { path = \"x\" }\n", "{ path = \"x\" }"),
@@ -40,13 +39,6 @@ fn keys_of_later_versions_are_refused_and_never_ignored() {
         let place = if place.is_empty() { added.trim() } else { place };
         assert_one(&errors, added, Code::NotSupportedYet, place, "not supported yet");
     }
-    refuses(
-        "\"drop\"",
-        "\"quarantine\"",
-        Code::NotSupportedYet,
-        "\"quarantine\"",
-        "`fail` or `drop`",
-    );
 }
 
 /// What stands before `glob = ` of a source, the place of what is wrong with it, and what is said.

@@ -37,8 +37,8 @@ fn it_needs_no_more_than_a_name() {
     assert_eq!(source.event_time, None);
     assert_eq!((source.closes, source.idle_timeout), (Closes::EventTime, None));
     assert_eq!((source.watermark_delay, source.margins), (Span::ZERO, Margins::default()));
-    assert_eq!((source.on_removed, source.on_null_time), (OnRemoved::Keep, OnNullTime::Fail));
-    assert_eq!((source.allowed_lateness, source.on_expired), (None, OnExpired::Fail));
+    assert_eq!((source.on_removed, source.on_null_time), (OnRemoved::Keep, OnNullTime::Quarantine));
+    assert_eq!((source.allowed_lateness, source.on_expired), (None, OnExpired::Quarantine));
     assert_eq!(source.max_windows_per_file, 20_000);
 }
 

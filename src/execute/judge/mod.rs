@@ -23,7 +23,7 @@ use crate::spec::SourceSpec;
 use crate::state::{FileBalance, RuleCount};
 use crate::window::{Window, WindowGrid};
 use dedup::Dedup;
-pub(super) use quarantine::schema as quarantine_schema;
+pub(super) use quarantine::{Origins, check_names, schema as quarantine_schema, with_origins};
 use rules::{Broken, Rules};
 
 /// What is done to the rows of one source before they are queried.

@@ -15,6 +15,7 @@ use crate::error::{Code, Error, Result};
 use crate::execute::route::Piece;
 use crate::execute::sql::bug;
 use crate::spec::SourceSpec;
+use crate::time::EventTime;
 use crate::window::Window;
 
 /// The rule that put a row aside.
@@ -41,14 +42,15 @@ pub(in crate::execute) fn schema(read: &SchemaRef) -> SchemaRef {
         text(REASON),
         text(SOURCE_FILE),
         Field::new(SOURCE_ROW, DataType::Int64, false),
-        Field::new(WINDOW_START, instant, false),
+        // Rows that belong to no window have none.
+        Field::new(WINDOW_START, instant, true),
     ];
     let own = read.fields().iter().cloned();
     Arc::new(Schema::new(own.chain(added.map(Arc::new)).collect::<Vec<_>>()))
 }
 
 /// Refuses columns of the source that have the name of one that is added.
-pub(super) fn check_names(source: &SourceSpec, read: &SchemaRef) -> Result<()> {
+pub(in crate::execute) fn check_names(source: &SourceSpec, read: &SchemaRef) -> Result<()> {
     let added = [RULE, RULES, REASON, SOURCE_FILE, SOURCE_ROW, WINDOW_START];
     let mut own = read.fields().iter().map(|field| field.name());
     let Some(name) = own.find(|name| added.iter().any(|added| added.eq_ignore_ascii_case(name)))
@@ -82,32 +84,79 @@ pub(super) fn rows(
     let failed = |why: arrow::error::ArrowError| bug(&why.into());
     let own = filter_record_batch(&piece.batch, &is_aside).map_err(failed)?;
     let specs: Vec<_> = rules.specs().collect();
-    let (mut deciders, mut all, mut rows) = (Vec::new(), names(), Vec::new());
+    let mut origins = Origins::new(source.name_of(&piece.key));
     for (row, broken) in broken.iter().enumerate().filter(|(row, _)| is_aside.value(*row)) {
-        deciders.push(rules.decider(*broken).and_then(|place| specs.get(place)));
-        for (place, rule) in (0_u32..).zip(&specs) {
-            if broken.checked_shr(place).unwrap_or_default() & 1 == 1 {
-                all.values().append_value(&rule.name);
-            }
-        }
-        all.append(true);
-        rows.push(piece.rows.get(row).copied().and_then(|row| i64::try_from(row).ok()));
+        let decider = rules.decider(*broken).and_then(|place| specs.get(place));
+        let (rule, reason) = decider.map_or(("", ""), |rule| (&rule.name, &rule.reason));
+        let all = (0_u32..)
+            .zip(&specs)
+            .filter(|(place, _)| broken.checked_shr(*place).unwrap_or_default() & 1 == 1);
+        let all = all.map(|(_, rule)| rule.name.as_str());
+        let row = piece.rows.get(row).copied().unwrap_or(u64::MAX);
+        origins.add(rule, all, reason, row, Some(window.start()));
     }
-    let count = deciders.len();
-    let rule = deciders.iter().map(|rule| Some(rule.map_or("", |rule| rule.name.as_str())));
-    let reason = deciders.iter().map(|rule| Some(rule.map_or("", |rule| rule.reason.as_str())));
-    let file = source.name_of(&piece.key);
-    let starts = TimestampMicrosecondArray::from(vec![window.start().micros(); count]);
+    with_origins(&own, origins).map(Some)
+}
+
+/// Why rows were put aside, and where they came from, row by row.
+pub(in crate::execute) struct Origins {
+    file: String,
+    rules: StringBuilder,
+    all: ListBuilder<StringBuilder>,
+    reasons: StringBuilder,
+    rows: Vec<Option<i64>>,
+    windows: Vec<Option<i64>>,
+}
+
+impl Origins {
+    /// No rows yet, of the file that a person would call so.
+    pub(in crate::execute) fn new(file: String) -> Self {
+        Self {
+            file,
+            rules: StringBuilder::new(),
+            all: names(),
+            reasons: StringBuilder::new(),
+            rows: Vec::new(),
+            windows: Vec::new(),
+        }
+    }
+
+    /// Adds a row: which rule put it aside, all that it breaks, why, which row of the file it is,
+    /// and the start of its window.
+    pub(in crate::execute) fn add<'r>(
+        &mut self,
+        rule: &str,
+        all: impl IntoIterator<Item = &'r str>,
+        reason: &str,
+        row: u64,
+        window: Option<EventTime>,
+    ) {
+        self.rules.append_value(rule);
+        all.into_iter().for_each(|rule| self.all.values().append_value(rule));
+        self.all.append(true);
+        self.reasons.append_value(reason);
+        self.rows.push(i64::try_from(row).ok());
+        self.windows.push(window.map(EventTime::micros));
+    }
+}
+
+/// The rows `own`, with what is known of each.
+pub(in crate::execute) fn with_origins(
+    own: &RecordBatch,
+    mut origins: Origins,
+) -> Result<RecordBatch> {
+    let files = vec![origins.file.as_str(); own.num_rows()];
+    let starts = TimestampMicrosecondArray::from(origins.windows).with_timezone("UTC");
     let added: [ArrayRef; 6] = [
-        Arc::new(rule.collect::<StringArray>()),
-        Arc::new(all.finish()),
-        Arc::new(reason.collect::<StringArray>()),
-        Arc::new(StringArray::from(vec![file.as_str(); count])),
-        Arc::new(rows.into_iter().collect::<Int64Array>()),
-        Arc::new(starts.with_timezone("UTC")),
+        Arc::new(origins.rules.finish()),
+        Arc::new(origins.all.finish()),
+        Arc::new(origins.reasons.finish()),
+        Arc::new(StringArray::from(files)),
+        Arc::new(Int64Array::from(origins.rows)),
+        Arc::new(starts),
     ];
     let columns = own.columns().iter().cloned().chain(added).collect();
-    RecordBatch::try_new(schema(&piece.batch.schema()), columns).map(Some).map_err(failed)
+    RecordBatch::try_new(schema(&own.schema()), columns).map_err(|why| bug(&why.into()))
 }
 
 fn names() -> ListBuilder<StringBuilder> {

@@ -298,6 +298,7 @@ fn spec() -> PipelineSpec {
         steps: Vec::new(),
         outputs: Vec::new(),
         quarantines: Vec::new(),
+        aside: "aside".to_owned(),
     }
 }
 

@@ -6,6 +6,7 @@
 //! writer announces what it is about to replace. That also tells a bit that flipped on its way here
 //! from one that flipped where it lies.
 
+mod aside;
 mod object;
 mod recompute;
 
@@ -152,6 +153,9 @@ impl Checker<'_> {
             self.extent.depth,
         );
         let mut suspects = self.first_look(&objects, &state).await?;
+        if self.extent.is_all() && self.extent.depth > Depth::Quick {
+            aside::asides(&self.log, &objects, &state, &mut self.verified).await?;
+        }
         suspects.extend(self.strays(&state).await?);
         for _ in 0..ROUNDS_MAX {
             if suspects.is_empty() {

@@ -80,6 +80,7 @@ impl State {
         self.queries = BTreeMap::new();
         self.references = BTreeMap::new();
         self.columns = BTreeMap::new();
+        self.asides = BTreeMap::new();
         self.segments = Vec::new();
         self.last_event_at = BTreeMap::new();
         self.source_watermarks = BTreeMap::new();

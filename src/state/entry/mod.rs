@@ -4,6 +4,7 @@
 //! Unknown fields are ignored, so that a newer version may add them; what an older version must not
 //! ignore is named in `rf` (to read) or `wf` (to write).
 
+mod aside;
 mod balance;
 mod columns;
 mod garbage;
@@ -12,6 +13,7 @@ mod retire;
 mod rollback;
 mod window;
 
+pub use aside::{Aside, AsideFailure, AsideFile, BeginAside};
 pub use balance::{BALANCE_FILES_MAX, Balance, FileBalance, RuleCount};
 pub use columns::{Column, Columns, ColumnsFile};
 pub use garbage::{GcMark, GcSweep, MarkedObject};
@@ -127,6 +129,10 @@ pub enum Body {
     Failed(Failed),
     /// These windows are again what an earlier revision was. The watermark stays.
     Rollback(Commit),
+    /// From here on these objects of rows that belong to no window may change.
+    BeginAside(BeginAside),
+    /// They are what this says.
+    Aside(Aside),
     /// The batch is given up: every object is again what its last commit says, or has no row.
     Abort {
         /// Which.
@@ -167,6 +173,8 @@ impl Body {
             Self::Commit(_) => "commit",
             Self::Failed(_) => "failed",
             Self::Rollback(_) => "rollback",
+            Self::BeginAside(_) => "begin_aside",
+            Self::Aside(_) => "aside",
             Self::Abort { .. } => "abort",
             Self::Skip(_) => "skip",
             Self::Retire(_) => "retire",
