@@ -178,7 +178,10 @@ impl Publisher {
             .hint("run again: that is safe, whatever happened"),
             Outcome::Refused(fault) => Error::new(fault.code, fault.message)
                 .within(format!("pipeline {pipeline}"))
-                .hint("mend the cause and run again: what is due stays due"),
+                .hint(match fault.code {
+                    Code::Bug => "report it: this is a mistake of highwater; nothing is half-done",
+                    _ => "mend the cause and run again: what is due stays due",
+                }),
             Outcome::Corrupt { seq, message, too_new } => self.log.undecodable(seq, &{
                 use crate::state::codec::DecodeError::{Damaged, TooNew};
                 if too_new { TooNew(message) } else { Damaged(message) }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 /// Incremental batch jobs over Parquet, driven by event-time watermarks
 #[derive(Debug, Parser)]
@@ -232,7 +232,8 @@ pub(super) struct ReprocessArgs {
 pub(super) struct LeaseArgs {
     #[command(flatten)]
     pub(super) which: Pipelines,
-    /// Take the lease away from its holder, and let go of it
+    /// Take the lease away from its holder, and let go of it (on an object store; on local disk a
+    /// process that lives keeps it: end that process)
     #[arg(long)]
     pub(super) release: bool,
     #[command(flatten)]
@@ -241,14 +242,15 @@ pub(super) struct LeaseArgs {
 
 /// Arguments of `rollback`.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("windows").required(true).args(["from", "window"])))]
 pub(super) struct RollbackArgs {
     /// The pipeline
     pub(super) pipeline: String,
     /// First window start, INCLUSIVE: RFC 3339, or a date or date-hour in the pipeline's zone
-    #[arg(long, value_name = "TIME", required_unless_present = "window", requires = "to")]
+    #[arg(long, value_name = "TIME", requires = "to")]
     pub(super) from: Option<String>,
     /// End, EXCLUSIVE: windows that start before it
-    #[arg(long, value_name = "TIME", required_unless_present = "window", requires = "from")]
+    #[arg(long, value_name = "TIME", requires = "from")]
     pub(super) to: Option<String>,
     /// The one window that holds this time
     #[arg(long, value_name = "TIME", conflicts_with_all = ["from", "to"])]

@@ -42,21 +42,14 @@ pub fn main() -> ExitCode {
     tell_no_caught_panics();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(why) => {
-            // Help goes to stdout and mistakes to stderr; clap knows which is which.
-            let _ = why.print();
-            if why.use_stderr() {
-                output::misused(&why);
-            }
-            return ExitCode::from(u8::try_from(why.exit_code()).unwrap_or(2));
-        }
+        Err(why) => return ExitCode::from(output::explain(&why)),
     };
     let output = Output::new(&cli.global);
     let code = match start(&cli, &output) {
         Ok(code) => code,
         Err(errors) => output.fail(&errors),
     };
-    ExitCode::from(code)
+    ExitCode::from(output.end(code))
 }
 
 /// What is caught is told as an error, and not twice.

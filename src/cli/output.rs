@@ -1,6 +1,9 @@
 //! Where text goes. The only file that writes to stdout or stderr.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
@@ -13,8 +16,35 @@ use crate::view::json::{self, RefusalDoc, SCHEMA};
 /// Errors with one code that are shown in full.
 const ALIKE_MAX: usize = 3;
 
+/// How long the last words of a process that ends at once may take: whoever reads them may not.
+const LAST_WORDS_FOR: Duration = Duration::from_millis(200);
+
+/// Prints what clap has to say in place of a command, and says the exit code.
+pub(super) fn explain(why: &clap::Error) -> u8 {
+    // Help goes to stdout and mistakes to stderr; clap knows which is which.
+    let printed = why.print();
+    if why.use_stderr() {
+        misused(why);
+    }
+    match printed {
+        Err(broken) if broken.kind() != io::ErrorKind::BrokenPipe => {
+            let error = unwritten(&broken);
+            let _ = writeln!(AutoStream::auto(io::stderr()), "{}\n", diagnostic::render(&error));
+            error.kind().exit_code()
+        }
+        _ => u8::try_from(why.exit_code()).unwrap_or(2),
+    }
+}
+
+/// The error for a result that could not be written, where somebody reads it.
+fn unwritten(why: &io::Error) -> Error {
+    Error::new(Code::StoreFailed, format!("the result cannot be written: {why}"))
+        .note("what the command did is done and in the log; only what it says is cut short")
+        .hint("make room where stdout goes, or let it go elsewhere")
+}
+
 /// Writes the document for a command line that cannot be read, if a document was asked for.
-pub(super) fn misused(why: &clap::Error) {
+fn misused(why: &clap::Error) {
     let args: Vec<_> = std::env::args_os().skip(1).collect();
     let wanted = |format: &str| {
         let pair = args.windows(2).any(|pair| pair[0] == "--format" && pair[1] == format);
@@ -28,7 +58,7 @@ pub(super) fn misused(why: &clap::Error) {
     let error = Error::new(Code::Usage, message).hint("see --help");
     let (exit_code, errors) = (error.kind().exit_code(), vec![json::error(&error)]);
     if let Ok(line) = serde_json::to_string(&RefusalDoc { schema: SCHEMA, exit_code, errors }) {
-        let _ = writeln!(std::io::stdout(), "{line}");
+        let _ = writeln!(io::stdout(), "{line}");
     }
 }
 
@@ -46,6 +76,10 @@ pub(super) struct Output {
     pub(super) may_ask: bool,
     quiet: bool,
     color: ColorChoice,
+    /// Why not all of the result could be written, where somebody reads it.
+    broken: Arc<OnceLock<io::Error>>,
+    /// Set once the result is about to be written: no other may be then.
+    begun: Arc<OnceLock<()>>,
 }
 
 impl Output {
@@ -55,48 +89,95 @@ impl Output {
             Color::Always => ColorChoice::Always,
             Color::Never => ColorChoice::Never,
         };
-        let is_terminal = std::io::stderr().is_terminal();
+        let is_terminal = io::stderr().is_terminal();
         Self {
             format: global.format,
             verbose: global.verbose > 0,
             bar: is_terminal && !global.no_progress && !global.quiet,
-            may_ask: std::io::stdin().is_terminal() && is_terminal && !global.no_input,
+            may_ask: io::stdin().is_terminal() && is_terminal && !global.no_input,
             quiet: global.quiet,
             color,
+            broken: Arc::default(),
+            begun: Arc::default(),
         }
     }
 
-    /// Prints a result: `text` for people, or the document. A reader that went away is no error.
+    /// Prints a result: `text` for people, or the document. What cannot be written is told by
+    /// [`Self::end`].
     pub(super) fn result(&self, text: &str, document: &impl Serialize) {
-        let mut out = AutoStream::new(std::io::stdout(), self.color);
-        let _ = match self.format {
+        let _ = self.begun.set(());
+        let mut out = AutoStream::new(io::stdout(), self.color);
+        let written = match self.format {
             Format::Text => out.write_all(text.as_bytes()),
             Format::Json | Format::Jsonl => serde_json::to_string(document)
-                .map_err(std::io::Error::from)
+                .map_err(io::Error::from)
                 .and_then(|line| writeln!(out, "{line}")),
         };
-        let _ = out.flush();
+        self.note(written.and_then(|()| out.flush()));
     }
 
     /// Prints an event of `--format jsonl`.
     pub(super) fn event(&self, event: &impl Serialize) {
-        if self.format == Format::Jsonl
-            && let Ok(line) = serde_json::to_string(event)
-        {
-            let _ = writeln!(std::io::stdout(), "{line}");
+        if self.format == Format::Jsonl {
+            let line = serde_json::to_string(event).map_err(io::Error::from);
+            self.note(line.and_then(|line| writeln!(io::stdout(), "{line}")));
         }
+    }
+
+    /// Remembers the first failure to write a result. A reader that went away is none.
+    fn note(&self, written: io::Result<()>) {
+        if let Err(why) = written
+            && why.kind() != io::ErrorKind::BrokenPipe
+        {
+            let _ = self.broken.set(why);
+        }
+    }
+
+    /// The exit code of a command that ends with `code`: another one if its result did not get out.
+    pub(super) fn end(&self, code: u8) -> u8 {
+        let Some(why) = self.broken.get() else { return code };
+        let error = unwritten(why);
+        self.warn(&format!("{}\n", diagnostic::render(&error)));
+        let worse = [ErrorKind::Corrupt, ErrorKind::Fenced, ErrorKind::OutcomeUnknown];
+        if worse.iter().any(|kind| kind.exit_code() == code) {
+            code
+        } else {
+            error.kind().exit_code()
+        }
+    }
+
+    /// The last words of a process that a signal ends at once: the document, if one was asked for
+    /// and none is being written. It waits for nobody.
+    pub(super) fn interrupted(&self, exit_code: u8) {
+        if self.format != Format::Json || self.begun.set(()).is_err() {
+            return;
+        }
+        let error = Error::new(Code::Interrupted, "a second signal ended the run at once")
+            .note("nothing half-written is visible: what was in hand is computed again")
+            .hint("run `highwater run` again: it goes on where it stopped");
+        let errors = vec![json::error(&error)];
+        let Ok(line) = serde_json::to_string(&RefusalDoc { schema: SCHEMA, exit_code, errors })
+        else {
+            return;
+        };
+        let (done, is_done) = sync_channel(1);
+        std::thread::spawn(move || {
+            let _ = writeln!(io::stdout(), "{line}");
+            let _ = done.send(());
+        });
+        let _ = is_done.recv_timeout(LAST_WORDS_FOR);
     }
 
     /// Says something beside the result.
     pub(super) fn say(&self, text: &str) {
         if !self.quiet {
-            let _ = writeln!(AutoStream::new(std::io::stderr(), self.color), "{text}");
+            let _ = writeln!(AutoStream::new(io::stderr(), self.color), "{text}");
         }
     }
 
     /// Says something that must be heard although quiet was asked for.
     pub(super) fn warn(&self, text: &str) {
-        let _ = writeln!(AutoStream::new(std::io::stderr(), self.color), "{text}");
+        let _ = writeln!(AutoStream::new(io::stderr(), self.color), "{text}");
     }
 
     /// Shows errors to people: of many with one code, which are many files with one mistake, a few.
@@ -134,11 +215,11 @@ impl Output {
 
     /// Asks a yes-or-no question on the terminal; no is the default.
     pub(super) fn ask(&self, question: &str) -> bool {
-        let mut err = AutoStream::new(std::io::stderr(), self.color);
+        let mut err = AutoStream::new(io::stderr(), self.color);
         let _ = write!(err, "{question} [y/N] ");
         let _ = err.flush();
         let mut answer = String::new();
-        let read = std::io::stdin().read_line(&mut answer);
+        let read = io::stdin().read_line(&mut answer);
         read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
     }
 }

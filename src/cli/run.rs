@@ -57,19 +57,28 @@ pub(super) async fn reprocess(
     let (only_outdated, why) = (args.outdated, args.reason.clone());
     let request = Request::new(Verb::Reprocess, start, end);
     let mut request = Request { only_outdated, why, ..request };
+    let mut obstacles = Vec::new();
     if args.damaged {
-        request = match damaged::find(project, spec, request, output).await? {
+        let found = damaged::find(project, spec, request, output).await?;
+        obstacles = found.1;
+        request = match found.0 {
             Some(request) => request,
+            None if !obstacles.is_empty() => return Err(obstacles),
+            None if args.writing.dry_run => {
+                return Ok(plan::show(project, &[], None, output).await.1);
+            }
             None => return Ok(carry_out(project, &[], &Asked::Run, output).await.0),
         };
     }
     if args.writing.dry_run {
+        output.show(&obstacles);
         return Ok(plan::show(project, &[spec], Some(&request), output).await.1);
     }
     if !args.writing.yes {
         confirm(project, spec, &request, output).await?;
     }
-    Ok(carry_out(project, &[spec], &Asked::Request(request), output).await.0)
+    let asked = Asked::Request(request);
+    Ok(carry_out_after(project, &[spec], &asked, obstacles, output).await.0)
 }
 
 pub(super) async fn skip(
@@ -137,7 +146,18 @@ pub(super) async fn carry_out(
     asked: &Asked,
     output: &Output,
 ) -> (u8, bool) {
-    let signals = Signals::listen(project.clock);
+    carry_out_after(project, pipelines, asked, Vec::new(), output).await
+}
+
+/// The same, telling also the errors that were met `before`.
+async fn carry_out_after(
+    project: &Project,
+    pipelines: &[&PipelineSpec],
+    asked: &Asked,
+    before: Vec<Error>,
+    output: &Output,
+) -> (u8, bool) {
+    let signals = Signals::listen(project.clock, output);
     let progress = Progress::new(project, output);
     progress.start();
     let mut reports: Vec<(&PipelineSpec, PipelineReport)> = Vec::new();
@@ -153,9 +173,10 @@ pub(super) async fn carry_out(
         let errors = report.errors.iter().cloned();
         errors.map(|why| of_pipeline(spec, why)).collect::<Vec<_>>()
     };
-    let errors: Vec<Error> = reports.iter().flat_map(named).collect();
+    let errors: Vec<Error> = before.iter().cloned().chain(reports.iter().flat_map(named)).collect();
     let mut kinds: Vec<ErrorKind> =
         reports.iter().filter_map(|(_, report)| report.kind()).collect();
+    kinds.extend(before.iter().map(Error::kind));
     match signals.number.load(Ordering::SeqCst) {
         0 => {}
         number => kinds.push(ErrorKind::Interrupted(number)),
@@ -187,16 +208,18 @@ struct Signals {
 }
 
 impl Signals {
-    fn listen(clock: Clock) -> Self {
+    fn listen(clock: Clock, output: &Output) -> Self {
         use tokio::signal::unix::{SignalKind, signal};
         let stop = Arc::new(Stop::default());
         let number = Arc::new(AtomicU8::new(0));
         for (kind, code) in [(SignalKind::interrupt(), 2_u8), (SignalKind::terminate(), 15)] {
             let (stop, number) = (stop.clone(), number.clone());
+            let output = output.clone();
             let Ok(mut signals) = signal(kind) else { continue };
             tokio::spawn(async move {
                 while signals.recv().await.is_some() {
                     if !stop.ask() {
+                        output.interrupted(128_u8.saturating_add(code));
                         std::process::exit(128_i32.saturating_add(i32::from(code)));
                     }
                     number.store(code, Ordering::SeqCst);

@@ -9,6 +9,7 @@ use toml::Spanned;
 
 use crate::error::{Code, Error, Excerpt};
 
+use super::mask::masked;
 use super::mistake::Mistake;
 
 /// A byte range of the configuration's text; behind its end, the number of an [`Override`].
@@ -34,6 +35,8 @@ pub(super) struct Override {
 pub(super) struct Report<'a> {
     origin: &'a str,
     text: Arc<str>,
+    /// The same text as it may be shown.
+    shown: Arc<str>,
     overrides: Vec<Override>,
     /// Tables, each with a key it lost to a mistake: that it is missing now is not a second one.
     mended: Vec<(Place, String)>,
@@ -45,15 +48,18 @@ impl<'a> Report<'a> {
     pub(super) const ERRORS_MAX: usize = 100;
 
     pub(super) fn new(origin: &'a str, text: Arc<str>) -> Self {
-        Self { origin, text, overrides: Vec::new(), mended: Vec::new(), errors: Vec::new() }
+        let shown = Arc::from(masked(&text));
+        let (overrides, mended, errors) = (Vec::new(), Vec::new(), Vec::new());
+        Self { origin, text, shown, overrides, mended, errors }
     }
 
     pub(super) fn origin(&self) -> &'a str {
         self.origin
     }
 
-    pub(super) fn text(&self) -> &Arc<str> {
-        &self.text
+    /// The text as it may be shown: without secrets, each place where it was.
+    pub(super) fn shown(&self) -> &Arc<str> {
+        &self.shown
     }
 
     pub(super) fn is_clean(&self) -> bool {
@@ -233,7 +239,7 @@ impl<'a> Report<'a> {
         let message = format!("environment variable {}: {error}", from.variable);
         let mut blamed = Error::new(Code::BadEnvironment, message);
         if let Some((key, place)) = &from.replaced {
-            let written = self.text.get(place.clone()).unwrap_or_default();
+            let written = self.shown.get(place.clone()).unwrap_or_default();
             let at = self.line_and_column(place.start);
             blamed =
                 blamed.note(format!("it overrides `{key} = {written}` at {}:{at}", self.origin));
@@ -250,7 +256,8 @@ impl<'a> Report<'a> {
         format!("{line}:{}", column.saturating_add(1))
     }
 
-    fn excerpt(&self, span: Place, label: String) -> Excerpt {
-        Excerpt { origin: self.origin.to_owned(), text: Arc::clone(&self.text), span, label }
+    /// The place `span`, as it may be shown.
+    pub(super) fn excerpt(&self, span: Place, label: String) -> Excerpt {
+        Excerpt { origin: self.origin.to_owned(), text: Arc::clone(&self.shown), span, label }
     }
 }

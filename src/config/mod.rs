@@ -14,6 +14,7 @@ mod diagnose;
 mod environment;
 mod folders;
 mod later;
+mod mask;
 mod mistake;
 mod output;
 mod pipeline;

@@ -199,7 +199,7 @@ fn inline_sql(sql: &Spanned<String>, report: &mut Report<'_>) -> Read<(String, S
     let text = report.check("sql", sql, filled)?;
     let origin = SqlOrigin {
         file: report.origin().to_owned(),
-        text: Arc::clone(report.text()),
+        text: Arc::clone(report.shown()),
         offset: report.verbatim_at(sql),
     };
     Ok((text, origin))

@@ -75,7 +75,7 @@ fn condition(sql: &Spanned<String>, report: &mut Report<'_>) -> Read<(String, Sq
     let text = report.check("expect", sql, filled)?;
     let origin = SqlOrigin {
         file: report.origin().to_owned(),
-        text: Arc::clone(report.text()),
+        text: Arc::clone(report.shown()),
         offset: report.verbatim_at(sql),
     };
     Ok((text, origin))

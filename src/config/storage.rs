@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use toml::Spanned;
 
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, Excerpt};
 use crate::spec::{HISTORY_KEEP_MAX, LeaseSpec, Location, StorageSpec};
 use crate::time::Span;
 
@@ -72,6 +72,7 @@ fn beside(root: &Location, state: Location) -> Result<Location, Mistake> {
 /// How object stores are reached.
 pub(super) fn storage(raw: &RawProject, report: &mut Report<'_>) -> Read<StorageSpec> {
     let options = raw.storage.as_ref().and_then(|raw| raw.options.as_ref());
+    let places = options.map(|options| places(options.get_ref(), report)).unwrap_or_default();
     let options = options.map(|options| self::options(options.get_ref(), report)).transpose();
     let retry = raw.retry.as_ref();
     let times = retry.and_then(|retry| retry.max_retries.as_ref());
@@ -80,9 +81,23 @@ pub(super) fn storage(raw: &RawProject, report: &mut Report<'_>) -> Read<Storage
     let retry_for = report.read("retry_timeout", lasts, length);
     Ok(StorageSpec {
         options: options?.unwrap_or_default(),
+        places,
         max_retries: max_retries?.unwrap_or(MAX_RETRIES),
         retry_for: retry_for?.unwrap_or(Span::from_seconds(RETRY_SECONDS)),
     })
+}
+
+/// Where each option is set that the file sets.
+fn places(
+    raw: &BTreeMap<Spanned<String>, Spanned<String>>,
+    report: &Report<'_>,
+) -> BTreeMap<String, Excerpt> {
+    let places = raw.iter().filter_map(|(key, value)| {
+        let is_written = report.override_at(&value.span()).is_none();
+        let place = report.excerpt(key.span(), "this option".to_owned());
+        is_written.then(|| (key.get_ref().to_ascii_lowercase(), place))
+    });
+    places.collect()
 }
 
 fn options(

@@ -10,24 +10,46 @@ use crate::state::codec::{self, DecodeError};
 use crate::state::{Entry, State};
 use crate::store::layout;
 
+/// Files beyond the end of a log that are looked into: of more, some are taken for entries.
+const LOOKS_MAX: usize = 100;
+
 impl StateLog {
-    /// Files beside the entries that are none. `state` is the fold of all that could be read.
+    /// Files beside the entries, or beyond the last, that are none. `state` is the fold of all that
+    /// could be read.
     ///
     /// # Errors
     /// If an entry is listed although one before it is missing; if the store fails.
     pub async fn foreign(&self, state: &State) -> Result<Vec<String>> {
         let listed = self.store().list("log/").await?;
         let newest = listed.iter().filter_map(|meta| layout::entry_of(&meta.key)).max();
-        if newest > Some(state.head.seq) {
+        let mut end = state.head.seq;
+        if newest > Some(end) {
             // Somebody may have gone on writing since.
-            let now = self.read().await?.map(|state| state.head.seq);
-            if let Some((newest, end)) = newest.zip(now).filter(|(newest, now)| newest > now) {
-                let hole = end.next().unwrap_or(end);
-                return Err(self.missing(hole, newest));
+            end = self.read().await?.map_or(end, |state| state.head.seq);
+        }
+        let beyond = listed.iter().filter_map(|meta| layout::entry_of(&meta.key));
+        let mut beyond: Vec<Seq> = beyond.filter(|seq| *seq > end).collect();
+        beyond.sort_unstable();
+        for (looks, seq) in beyond.iter().enumerate() {
+            if looks >= LOOKS_MAX || self.is_ours(*seq, state).await? {
+                return Err(self.missing(end.next().unwrap_or(end), *seq));
             }
         }
-        let foreign = listed.into_iter().filter(|meta| layout::entry_of(&meta.key).is_none());
+        let is_foreign = |seq: Seq| beyond.binary_search(&seq).is_ok();
+        let foreign = listed.into_iter();
+        let foreign = foreign.filter(|meta| layout::entry_of(&meta.key).is_none_or(is_foreign));
         Ok(foreign.map(|meta| self.store().name_of(&meta.key)).collect())
+    }
+
+    /// Whether what is called entry `seq`, and that none leads to, was an entry of this log: then
+    /// those before it are lost. What nobody can read is some other file.
+    async fn is_ours(&self, seq: Seq, state: &State) -> Result<bool> {
+        let bytes = self.store().read(&layout::entry(seq)).await?.unwrap_or_default();
+        Ok(match codec::decode(&bytes) {
+            Ok((entry, _)) => entry.n == seq && entry.store == state.store,
+            Err(DecodeError::TooNew(_)) => true,
+            Err(DecodeError::Damaged(_)) => false,
+        })
     }
 
     /// The state and the ledger that it refers to. A vacuum may take away a segment that newer

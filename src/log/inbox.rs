@@ -69,13 +69,15 @@ impl<'a> Inbox<'a> {
     /// # Errors
     /// If the store fails.
     pub async fn has_items(&self) -> Result<bool> {
-        let listed = self.store.list(layout::INBOX).await;
-        // Before the first run there is no state at all.
-        let listed = match listed {
-            Err(why) if why.code() == Code::SourceMissing => Vec::new(),
-            listed => listed?,
-        };
-        Ok(listed.iter().any(|seen| layout::inbox_of(&seen.key).is_some()))
+        Ok(self.list().await?.iter().any(|seen| layout::inbox_of(&seen.key).is_some()))
+    }
+
+    async fn list(&self) -> Result<Vec<ObjectMeta>> {
+        match self.store.list(layout::INBOX).await {
+            // Before the first run there is no state at all.
+            Err(why) if why.code() == Code::SourceMissing => Ok(Vec::new()),
+            listed => listed,
+        }
     }
 
     /// What was left, oldest first.
@@ -84,7 +86,7 @@ impl<'a> Inbox<'a> {
     /// If the store fails.
     pub async fn look(&self) -> Result<Vec<InboxItem>> {
         let mut items = Vec::new();
-        for seen in self.store.list(layout::INBOX).await?.into_iter().take(ITEMS_MAX) {
+        for seen in self.list().await?.into_iter().take(ITEMS_MAX) {
             let Some(id) = layout::inbox_of(&seen.key) else { continue };
             // One that is gone was taken in since it was listed.
             let Some(request) = self.read(&seen).await.transpose() else { continue };

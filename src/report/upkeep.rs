@@ -13,6 +13,8 @@ pub struct Retired {
     pub output: Option<String>,
     /// Whether this only looked.
     pub is_dry: bool,
+    /// Whether it is in the configuration still.
+    pub is_configured: bool,
     /// Whether nothing is left of it.
     pub is_done: bool,
     /// Objects that the log names.

@@ -34,7 +34,8 @@ pub struct Recomputed {
     pub changed: u64,
     /// They were computed with another query, or other reference tables.
     pub outdated: u64,
-    /// An input is not to be had any more, or they are written in another form by now.
+    /// They cannot be computed now, mostly because an input is not to be had or cannot be read; or
+    /// they are written in another form by now.
     pub unknown: u64,
 }
 
@@ -113,6 +114,11 @@ pub enum ProblemKind {
     Rows,
     /// It has other rows, by their hash.
     Content,
+    /// Something else than a file lies in its place, or it is reached through a link: nothing can
+    /// be published there before somebody takes that away.
+    Obstacle,
+    /// It does not say that this pipeline may write beside it.
+    Owner,
     /// Computed again from the same inputs, the window has other rows.
     Recompute,
     /// An attempt wrote it that is newer than all the log knows of it.
@@ -139,6 +145,8 @@ impl ProblemKind {
             Self::Sha256 => "sha256",
             Self::Rows => "rows",
             Self::Content => "content",
+            Self::Obstacle => "obstacle",
+            Self::Owner => "owner",
             Self::Recompute => "recompute",
             Self::Newer => "newer",
             Self::InDoubt => "in_doubt",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::PipelineName;
 use crate::spec::{Location, Prefix, ProjectSpec, SourceOrigin};
 use crate::store::{Environment, LocalStore, RemoteStore, RetrySpec, Store, connect};
@@ -70,8 +70,16 @@ impl Backends {
             retry_timeout: storage.retry_for,
         };
         let largest = spec.engine.max_object_bytes;
+        let placed = |why: Error| {
+            let named = |name: &String| why.message().contains(&format!("`{name}`"));
+            match storage.places.iter().find(|(name, _)| named(name)) {
+                Some((_, place)) => why.at(place.clone()),
+                None => why,
+            }
+        };
         Self::new(spec, &mut |prefix| {
-            connect(prefix, &storage.options, &environment, retry, largest, clock)
+            let options = &storage.options;
+            connect(prefix, options, &environment, retry, largest, clock).map_err(placed)
         })
     }
 

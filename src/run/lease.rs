@@ -61,10 +61,21 @@ pub async fn release_lease(project: &Project, spec: &PipelineSpec) -> Result<boo
         run: project.identity.run,
         since: project.clock.now(),
     };
-    let lock = match project.state_folder(&spec.name) {
-        Some(folder) => Some(Lease::lock(&folder, &spec.name, &info, project.spec.lease).await?),
-        None => None,
-    };
+    let lock =
+        match project.state_folder(&spec.name) {
+            Some(folder) => {
+                let lock = Lease::lock(&folder, &spec.name, &info, project.spec.lease).await;
+                Some(lock.map_err(|why| {
+                    match why.code() {
+                Code::LeaseHeld => why
+                    .note("on local disk a lease is the lock of a process, and ends with it")
+                    .hint("end the process, even with `kill -9`: the next run takes over at once"),
+                _ => why,
+            }
+                })?)
+            }
+            None => None,
+        };
     let state = log.read().await?.ok_or_else(|| gone(spec))?;
     if state.holder.is_none() {
         return Ok(false);

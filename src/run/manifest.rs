@@ -1,8 +1,8 @@
 //! The committed files of a pipeline, now or as of an older entry of its log.
 //!
-//! Where they are is told by the log: an object whose revision still stands is in its place, and
-//! one that was replaced since is in the history, if it was kept. Only of windows in doubt the
-//! object itself is looked at.
+//! Where they are is told by the log: an object whose attempt still stands is in its place, and one
+//! that was replaced since is in the history, if it was kept; what was retired is nowhere. Only of
+//! windows in doubt the object itself is looked at.
 
 use std::sync::Arc;
 
@@ -99,9 +99,12 @@ impl Finder<'_> {
         window: &CommittedWindow,
         output: &CommittedOutput,
     ) -> Result<Option<String>> {
-        let stands = self.now.windows.get(&window.start).map(|now| now.committed.rev);
+        let now = self.now.windows.get(&window.start).map(|now| now.committed.outputs.iter());
+        // Revisions are numbered anew after a retirement, attempts never.
+        let stands =
+            now.into_iter().flatten().any(|now| now.att == output.att && now.path == output.path);
         let is_in_doubt = self.now.in_doubt.contains_key(&window.start);
-        if stands == Some(window.rev)
+        if stands
             && (!is_in_doubt || self.outputs.sha256(&output.path).await? == Some(output.sha256))
         {
             return Ok(Some(self.outputs.name_of(&output.path)));
@@ -128,6 +131,6 @@ fn lost(spec: &PipelineSpec, seq: Seq, gone: &[Option<Window>]) -> Error {
     let labels = labels.join(", ");
     let text = format!("as of entry {seq} not all files are to be had: windows {labels}{more}");
     Error::new(Code::RevisionGone, text)
-        .note("they were replaced since, and are not in the history")
+        .note("they were replaced or retired since, and are not in the history")
         .hint("`keep` in [history] says how many earlier revisions stay")
 }

@@ -21,6 +21,7 @@ use crate::log::StateLog;
 use crate::report::{Retired, Standing};
 use crate::source::{SourceStore, open};
 use crate::state::{AsideFile, BatchOutput, Body, Retire, RetirePhase, State};
+use crate::store::ObjectMeta;
 use crate::window::PathTemplate;
 
 /// Objects removed at once.
@@ -64,13 +65,20 @@ impl Project {
     ) -> Result<Retired> {
         let state = self.log(pipeline).read().await?.ok_or_else(|| no_state(pipeline))?;
         check(&state, output)?;
-        let mut keeper = Keeper::take(self, pipeline).await?;
         let mut retired = self.retired(pipeline, output, false);
+        if !is_due(&state, output) && self.disowned(&state).await?.is_empty() {
+            retired.is_done = true;
+            return Ok(retired);
+        }
+        let mut keeper = Keeper::take(self, pipeline).await?;
         match self.carry_out_retirement(&mut keeper, &mut retired, why).await {
             Ok(()) => keeper.release().await?,
             Err(error) => {
                 keeper.give_up().await;
-                return Err(error.hint("run the same command again: it goes on where it stopped"));
+                return Err(match error.code() {
+                    Code::Bug => error,
+                    _ => error.hint("run the same command again: it goes on where it stopped"),
+                });
             }
         };
         Ok(retired)
@@ -83,10 +91,14 @@ impl Project {
             })
         };
         let readers = self.spec.pipelines.iter().filter(reads);
+        let spec = self.spec.pipelines.iter().find(|spec| spec.name == *pipeline);
+        let mut outputs = spec.into_iter().flat_map(|spec| &spec.outputs);
+        let is_configured = outputs.any(|other| output.is_none_or(|output| other.name == output));
         Retired {
             pipeline: pipeline.clone(),
             output: output.map(str::to_owned),
             is_dry,
+            is_configured,
             is_done: false,
             objects: 0,
             removed: 0,
@@ -111,7 +123,7 @@ impl Project {
         };
         let (announced, done) = (step(RetirePhase::Announced, why), step(RetirePhase::Done, None));
         // What has nothing published has nothing to announce: only owners may be left.
-        if keeper.state().shape.is_some() || objects > 0 {
+        if is_due(keeper.state(), retired.output.as_deref()) {
             if keeper.state().retiring.is_none() {
                 keeper.append(announced).await?;
             }
@@ -162,8 +174,18 @@ impl Project {
         Ok(())
     }
 
-    /// Gives up the roots of outputs that are retired, unless an output lies there still.
+    /// Gives up the roots of outputs that are retired.
     async fn disown(&self, state: &State) -> Result<()> {
+        let outputs = self.outputs(&state.pipeline);
+        for owner in self.disowned(state).await? {
+            remove(outputs.as_ref(), &owner).await?;
+        }
+        Ok(())
+    }
+
+    /// What says that this pipeline owns the roots of outputs that are retired, unless an output
+    /// lies there still.
+    async fn disowned(&self, state: &State) -> Result<Vec<ObjectMeta>> {
         let root = |path: &str| PathTemplate::parse(path).ok().map(|path| path.root().to_owned());
         let in_use = state.shape.iter();
         let in_use = in_use.flat_map(|shape| shape.outputs.iter().chain(&shape.quarantines));
@@ -171,12 +193,11 @@ impl Project {
         let roots = state.retired.iter().filter_map(|output| root(&output.path));
         let roots: BTreeSet<String> = roots.filter(|root| !in_use.contains(root)).collect();
         let outputs = self.outputs(&state.pipeline);
+        let mut owners = Vec::new();
         for root in roots {
-            if let Some(owner) = owned(&root, state, outputs.as_ref()).await? {
-                remove(outputs.as_ref(), &owner).await?;
-            }
+            owners.extend(owned(&root, state, outputs.as_ref()).await?);
         }
-        Ok(())
+        Ok(owners)
     }
 }
 
@@ -203,6 +224,16 @@ fn check(state: &State, output: Option<&str>) -> Result<()> {
     }
     Err(Error::new(Code::Usage, format!("pipeline {name} has published no output `{output}`"))
         .note(format!("what it has published: {}", names.join(", "))))
+}
+
+/// Whether anything of what is retired is published, or announced to be taken away.
+fn is_due(state: &State, output: Option<&str>) -> bool {
+    let mut published = state.shape.iter().flat_map(|shape| &shape.outputs);
+    let is_published = match output {
+        Some(output) => published.any(|other| other.name == output),
+        None => state.shape.is_some() || named(state, None).next().is_some(),
+    };
+    is_published || state.retiring.is_some()
 }
 
 /// The error for whatever cannot be done before the retirement is.

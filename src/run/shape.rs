@@ -57,12 +57,34 @@ pub(super) fn check(spec: &PipelineSpec, state: &State) -> Result<()> {
     }
     let Some(then) = state.shape.as_ref().filter(|then| **then != now) else { return Ok(()) };
     let text = format!("pipeline {} has another shape than when it first ran", spec.name);
-    Err(Error::new(Code::ShapeChanged, text)
+    let error = Error::new(Code::ShapeChanged, text)
         .note(format!("then: {}", said(then)))
         .note(format!("now:  {}", said(&now)))
-        .note("windows, event times, margins, outputs and their paths are fixed by the first run")
+        .note("windows, event times, margins, outputs and their paths are fixed by the first run");
+    let error = match removal(state, then, &now) {
+        Some(removal) => error.hint(removal),
+        None => error,
+    };
+    Err(error
         .hint(retirement(then, &now, &spec.name))
         .hint("or give the changed pipeline a new name and new output paths"))
+}
+
+/// What to take out of the configuration, if outputs that are there `now` are all that differs.
+fn removal(state: &State, then: &Shape, now: &Shape) -> Option<String> {
+    let (kept, more): (Vec<_>, Vec<_>) =
+        now.outputs.iter().cloned().partition(|output| then.outputs.contains(output));
+    let is_other = |output: &ShapeOutput| then.outputs.iter().any(|old| old.name == output.name);
+    if (Shape { outputs: kept, ..now.clone() }) != *then || more.iter().any(is_other) {
+        return None;
+    }
+    let names =
+        more.iter().map(|output| format!("[pipeline.{}.output.{}]", state.pipeline, output.name));
+    let names: Vec<String> = names.collect();
+    let is_retired = |output: &ShapeOutput| state.retired.iter().any(|old| old.name == output.name);
+    let why = if more.iter().all(is_retired) { "retired" } else { "added since the first run" };
+    let are = if more.len() == 1 { "it was" } else { "they were" };
+    Some(format!("take {} out of the configuration: {are} {why}", names.join(", ")))
 }
 
 /// What to type so that the pipeline can go on as it is `now`.

@@ -172,7 +172,8 @@ fn unusable_time(source: &SourceSpec, file: &OpenFile, counts: &Counts) -> Error
         format!("{rows} rows of {} have no usable event time", file.name()),
     )
     .note(format!(
-        "{null_time} have none that can be read, {future} lie more than {ahead} ahead of the file"
+        "{null_time} have none or one out of range, {future} lie more than {ahead} ahead of the \
+         file"
     ))
     .hint(format!(
         "mend the file, or set on_null_time = \"quarantine\" for source {table}: they are left out \

@@ -18,6 +18,7 @@ pub use source::{
     PartitionType, SourceOrigin, SourceSpec, UpstreamSpec,
 };
 
+use crate::error::Excerpt;
 use crate::id::PipelineName;
 use crate::time::{EventTime, Span};
 use crate::window::{Margins, PathTemplate, Reach, Window, WindowGrid};
@@ -51,6 +52,8 @@ pub struct ProjectSpec {
 pub struct StorageSpec {
     /// Options of the client by their own names, e.g. `aws_region`.
     pub options: BTreeMap<String, String>,
+    /// Where each of them is set: only a client knows which there are.
+    pub places: BTreeMap<String, Excerpt>,
     /// The most times the client tries a call again.
     pub max_retries: usize,
     /// How long after its first try a call is tried again.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{ObjectMeta, Store, Written};
+use super::{Found, ObjectMeta, Store, Written};
 use crate::error::{Code, Error, Result};
 use crate::hash::Sha256;
 
@@ -125,6 +125,14 @@ impl Store for FaultyStore {
 
     async fn list(&self, folder: &str) -> Result<Vec<ObjectMeta>> {
         self.read_or_fail(self.inner.list(folder)).await
+    }
+
+    async fn survey(&self, folder: &str) -> Result<(Vec<ObjectMeta>, Vec<String>)> {
+        self.read_or_fail(self.inner.survey(folder)).await
+    }
+
+    async fn find(&self, key: &str) -> Result<Found> {
+        self.read_or_fail(self.inner.find(key)).await
     }
 
     async fn head(&self, key: &str) -> Result<Option<ObjectMeta>> {

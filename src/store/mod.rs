@@ -41,6 +41,17 @@ pub struct ObjectMeta {
     pub is_young: bool,
 }
 
+/// What lies at a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
+    Nothing,
+    /// An object.
+    Object(ObjectMeta),
+    /// Something else, or something behind a link: what, in words.
+    Other(String),
+}
+
 /// What became of a conditional write.
 #[derive(Clone, Debug)]
 #[must_use]
@@ -72,6 +83,17 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// All objects whose keys begin with `folder`, which is empty or ends with `/`, but for those
     /// with a part of their name that begins with `_` or `.`. Order is by key.
     async fn list(&self, folder: &str) -> Result<Vec<ObjectMeta>>;
+
+    /// The objects of [`Self::list`], and the keys of links, which are neither followed nor an
+    /// error.
+    async fn survey(&self, folder: &str) -> Result<(Vec<ObjectMeta>, Vec<String>)> {
+        Ok((self.list(folder).await?, Vec::new()))
+    }
+
+    /// What lies at `key`. Links are not followed, and what is no object is no error.
+    async fn find(&self, key: &str) -> Result<Found> {
+        Ok(self.head(key).await?.map_or(Found::Nothing, Found::Object))
+    }
 
     /// The object at `key`; `None` if there is none.
     async fn head(&self, key: &str) -> Result<Option<ObjectMeta>>;

@@ -39,9 +39,13 @@ pub fn hint(code: &str) -> Option<&'static str> {
             "mend the file, or change the query so that it does not need the column, or the keys \
              `on_missing_column` and `on_type_change` of its source; then run `highwater run`"
         }
-        Code::InputRemoved => "put the file back and run `highwater run`",
+        Code::InputRemoved => {
+            "put the file back and run `highwater run`; if it is gone for good, set `on_removed = \
+             \"recompute\"` in its source: the window is computed without it"
+        }
         Code::WindowTooLarge => "raise `max_object_bytes` or `memory_limit` in [engine]",
         Code::StorageFull => "make room and run `highwater run` again",
+        Code::StoreFailed => "mend what the message names and run `highwater run` again",
         Code::PermissionDenied => {
             "give the user that runs highwater access to it, then run `highwater run`"
         }

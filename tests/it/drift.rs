@@ -53,6 +53,9 @@ fn a_file_that_comes_later_does_not_change_what_a_query_sees() {
     assert_eq!((exit, failure["code"].as_str()), (4, Some("HW3004")), "{document}");
     assert!(failure["message"].as_str().unwrap().contains("a.parquet"), "{failure}");
     assert_eq!(project.outputs(), before);
+    let people = project.command(&["run"]).output().unwrap();
+    let people = String::from_utf8(people.stdout).unwrap();
+    assert!(people.contains("HW3004: mend the file"), "{people}");
 }
 
 /// A project whose log has well over thirty entries.

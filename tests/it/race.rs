@@ -127,6 +127,66 @@ fn a_request_to_a_held_pipeline_is_left_for_its_holder_or_the_next_run() {
 }
 
 #[test]
+fn what_was_left_is_shown_and_can_be_withdrawn() {
+    let project = Project::new(TINY);
+    (0..ROUNDS).for_each(|round| feed(&project, round));
+    run_well(&project, &["run"]);
+    project.feed("more.parquet", &[(DAY_0 + 5, "more", 1)]);
+    let mut holder = hold(&project, "compute.after:1");
+    let ids: Vec<String> = ["one", "two"]
+        .map(|why| {
+            let range = ["--from", "2026-01-01", "--to", "2026-01-02"];
+            let args = [&["reprocess", "tiny", "--yes", "--reason", why][..], &range[..]].concat();
+            project.json(&args).1["pipelines"][0]["left"].as_str().unwrap().to_owned()
+        })
+        .into();
+    let (code, shown) = project.json(&["requests"]);
+    let shown = shown["requests"].as_array().unwrap();
+    let told: Vec<_> =
+        shown.iter().map(|left| (&left["id"], &left["state"], &left["why"])).collect();
+    let left = Value::from("left");
+    let expected = [
+        (&ids[0].clone().into(), &left, &"one".into()),
+        (&ids[1].clone().into(), &left, &"two".into()),
+    ];
+    assert_eq!((code, told), (0, expected.to_vec()), "{shown:?}");
+    let text = project.command(&["requests"]).output().unwrap();
+    assert!(String::from_utf8(text.stdout).unwrap().contains(&ids[0]));
+
+    let cancel = ["requests", "tiny", "--cancel", &ids[0]];
+    assert_eq!(project.json(&[&cancel[..], &["--dry-run"]].concat()).0, 0);
+    assert_eq!(files_below(project.path("_highwater/tiny/inbox")).len(), 2);
+    let (code, withdrawn) = project.json(&cancel);
+    assert_eq!((code, &withdrawn["requests"][0]["state"]), (0, &"withdrawn".into()), "{withdrawn}");
+    let (code, refused) = project.json(&cancel);
+    assert_eq!((code, &refused["errors"][0]["code"]), (2, &"HW0001".into()), "{refused}");
+    kill(&mut holder);
+
+    // The other one is taken in, and is a request like any other from then on.
+    crate::kill::kill_at(&project, &["run"], "inbox.taken:1");
+    let (_, shown) = project.json(&["requests"]);
+    let shown = shown["requests"].as_array().unwrap();
+    assert_eq!((shown.len(), &shown[0]["state"]), (1, &"pending".into()), "{shown:?}");
+    let (code, refused) = project.json(&["requests", "tiny", "--cancel", &ids[1]]);
+    let hint = format!("--cancel {}", shown[0]["id"].as_str().unwrap());
+    assert_eq!(code, 2, "{refused}");
+    assert!(refused["errors"][0]["hint"].as_str().unwrap().contains(&hint), "{refused}");
+    run_well(&project, &["run"]);
+    let requests = project.entries("tiny").into_iter().filter(|entry| entry["kind"] == "request");
+    assert_eq!(requests.map(|entry| entry["why"].clone()).collect::<Vec<_>>(), ["two"]);
+    project.assert_sound();
+}
+
+#[test]
+fn before_the_first_run_nothing_is_left() {
+    let project = Project::new(TINY);
+    for verb in ["requests", "lease"] {
+        let (code, shown) = project.json(&[verb]);
+        assert_eq!((code, &shown["errors"]), (0, &serde_json::json!([])), "{shown}");
+    }
+}
+
+#[test]
 fn an_output_that_another_state_owns_is_not_touched() {
     let project = Project::new(TINY);
     (0..ROUNDS).for_each(|round| feed(&project, round));

@@ -264,3 +264,82 @@ fn who_reads_it_is_named() {
     let foreseen = ok(&project, &["retire", &names[0], "--dry-run"]);
     assert_eq!(foreseen["readers"][0], names[1], "{foreseen}");
 }
+
+#[test]
+fn what_is_retired_is_retired_again_without_a_trace() {
+    let project = Project::new(TINY);
+    feed(&project);
+    project.run();
+    let output = ["retire", "tiny.large", "--yes"];
+    ok(&project, &output);
+    let log = project.entries("tiny");
+    for dry in [&["--dry-run"][..], &[]] {
+        let again = ok(&project, &[&output[..], dry].concat());
+        let counts = (&again["objects"], &again["removed"], &again["done"]);
+        assert_eq!(counts, (&0.into(), &0.into(), &dry.is_empty().into()), "{again}");
+    }
+    assert_eq!(project.entries("tiny"), log, "it leaves no trace");
+
+    // Killed before its owner was removed, it is not over.
+    let project = Project::new(TINY);
+    feed(&project);
+    project.run();
+    kill_at(&project, &output, "retire.after:2");
+    assert!(project.path("out/large/_OWNER.json").exists());
+    assert_eq!(ok(&project, &output)["done"], true);
+    assert_eq!(files_below(project.path("out/large")), [""; 0]);
+    let log = project.entries("tiny");
+    assert_eq!(ok(&project, &output)["done"], true);
+    assert_eq!(project.entries("tiny"), log);
+
+    ok(&project, &RETIRE);
+    let log = project.entries("tiny");
+    assert_eq!(ok(&project, &RETIRE)["done"], true);
+    assert_eq!(project.entries("tiny"), log);
+}
+
+#[test]
+fn an_output_that_is_retired_has_to_leave_the_configuration() {
+    let project = Project::new(TINY);
+    feed(&project);
+    project.run();
+    let retired = project.command(&["retire", "tiny.large", "--yes"]).output().unwrap();
+    let said = String::from_utf8(retired.stdout).unwrap();
+    let table = "[pipeline.tiny.output.large]";
+    assert!(said.contains(&format!("take {table} out of the configuration")), "{said}");
+    for verb in ["run", "plan", "status"] {
+        let (_, refused) = project.json(&[verb]);
+        let error = &refused["errors"][0];
+        assert_eq!(error["code"], "HW5013", "{refused}");
+        let hint = error["hint"].as_str().unwrap();
+        assert!(hint.contains(&format!("take {table} out")) && hint.contains("retired"), "{hint}");
+    }
+    let (config, _) = TINY.split_once(table).unwrap();
+    fs::write(project.path("config.toml"), config).unwrap();
+    run_well(&project, &["run"]);
+    ok(&project, &["verify"]);
+}
+
+#[test]
+fn what_was_published_before_a_retirement_is_no_manifest_of_now() {
+    for target in ["tiny", "tiny.large"] {
+        let project = Project::new(TINY);
+        feed(&project);
+        project.run();
+        let last = project.entries("tiny").len() - 1;
+        let args = ["manifest", "tiny", "--as-of", &last.to_string()];
+        assert_eq!(ok(&project, &args)["files"].as_array().unwrap().len(), 8);
+        ok(&project, &["retire", target, "--yes"]);
+        for _ in 0..2 {
+            let (code, refused) = project.json(&args);
+            let error = &refused["errors"][0];
+            assert_eq!((code, &error["code"]), (4, &"HW4020".into()), "{target}: {refused}");
+            assert!(error["message"].as_str().unwrap().contains("2026-01-01 00:00"), "{refused}");
+            if target == "tiny" {
+                // Other bytes at the same paths, and the same revisions.
+                project.feed("a.parquet", &[(at(0), "z", 11), (at(1), "z", 61)]);
+                run_well(&project, &["run"]);
+            }
+        }
+    }
+}

@@ -141,15 +141,34 @@ fn a_log_with_a_hole_says_what_makes_holes() {
 
 #[test]
 fn a_hole_too_wide_to_read_across_shows_in_the_list() {
-    let project = done();
+    let project = fed();
+    for hour in 5..12 {
+        project.feed("more.parquet", &[(at(hour), "k", 60)]);
+        project.run();
+    }
     let last = project.entries("tiny").len() - 1;
     let entry = |n: usize| project.path(&format!("_highwater/tiny/log/{n:020}.json"));
-    fs::copy(entry(last), entry(last + 40)).unwrap();
+    assert!(last > 25, "{last}");
+    let first = last - 20;
+    (first..last).for_each(|n| fs::remove_file(entry(n)).unwrap());
+    fs::remove_dir_all(project.path("_highwater/tiny/ckpt")).unwrap();
     assert_eq!(project.json(&["verify", "--quick"]).0, 0);
     let (code, found) = project.json(&["verify", "--log"]);
     assert_eq!((code, &found["errors"][0]["code"]), (6, &"HW5010".into()), "{found}");
     let message = found["errors"][0]["message"].as_str().unwrap();
-    assert!(message.contains(&format!("{:020}.json: it is missing", last + 1)), "{message}");
+    assert!(message.contains(&format!("{first:020}.json: it is missing")), "{message}");
+}
+
+#[test]
+fn a_file_beyond_the_end_of_the_log_that_is_no_entry_is_foreign() {
+    let project = done();
+    let last = project.entries("tiny").len() - 1;
+    let entry = |n: usize| project.path(&format!("_highwater/tiny/log/{n:020}.json"));
+    fs::write(entry(9999), "{}").unwrap();
+    fs::copy(entry(last), entry(last + 40)).unwrap();
+    let problems = project.problems_at(Depth::Log);
+    assert_eq!(kinds(&problems), [ProblemKind::Foreign; 2], "{problems:?}");
+    assert!(problems[1].path.ends_with("9999.json"), "{problems:?}");
 }
 
 #[test]
@@ -313,6 +332,9 @@ fn what_is_damaged_is_requested_window_by_window_and_mended() {
 
     let (code, run) = project.json(&[&args[..], &["--yes"]].concat());
     assert_eq!((code, &run["pipelines"]), (0, &json!([])));
+    assert!(run["run_id"].is_string());
+    let (code, plan) = project.json(&[&args[..], &["--dry-run"]].concat());
+    assert_eq!((code, &plan["pipelines"], &plan["project"]), (0, &json!([]), &"tiny".into()));
     assert_eq!(project.entries("tiny").len(), entries.len(), "it leaves no trace");
 }
 
@@ -346,4 +368,132 @@ fn levels_are_told_apart_on_the_command_line() {
         project.command(&["verify", "--log", "--full"]).output().unwrap().status.code(),
         Some(2)
     );
+}
+
+/// Puts a link to `target`, which is moved there from `path`, in place of `path`.
+fn link(path: &std::path::Path, target: &std::path::Path) {
+    fs::create_dir_all(target.parent().unwrap()).unwrap();
+    fs::rename(path, target).unwrap();
+    std::os::unix::fs::symlink(target, path).unwrap();
+}
+
+#[test]
+fn what_is_no_file_is_one_problem_among_others_and_the_rest_is_mended() {
+    let project = done();
+    let expected = project.outputs();
+    let large = |hour: u8| project.path(&format!("out/large/dt=2026-01-01/hour={hour:02}"));
+    // A folder, a link to a file, a folder behind a link; beside each of two of them, damage.
+    fs::remove_file(object(&project, 0)).unwrap();
+    fs::create_dir(object(&project, 0)).unwrap();
+    link(&object(&project, 1), &project.path("elsewhere/data.parquet"));
+    link(&large(1), &project.path("elsewhere/hour=01"));
+    fs::remove_file(large(0).join("data.parquet")).unwrap();
+    flip(&object(&project, 2));
+    flip(&object(&project, 3));
+
+    let odd = ProblemKind::Obstacle;
+    for (depth, damage) in
+        [(Depth::Quick, None), (Depth::Sizes, None), (Depth::Full, Some(ProblemKind::Sha256))]
+    {
+        let found = project.problems_at(depth);
+        let expected: Vec<ProblemKind> =
+            [ProblemKind::Missing, odd, odd, odd].into_iter().chain(damage).chain(damage).collect();
+        assert_eq!(kinds(&found), expected, "{depth:?}: {found:?}");
+        let said: Vec<&str> = found.iter().map(|found| found.message.as_str()).collect();
+        assert_eq!(said[1], "it is a folder");
+        assert!(
+            said[2].starts_with("it lies behind out/large/dt=2026-01-01/hour=01, a link to"),
+            "{said:?}"
+        );
+        assert!(said[3].starts_with("it is a link to"), "{said:?}");
+    }
+
+    let repair = ["reprocess", "tiny", "--damaged", "--yes"];
+    let (code, run) = project.json(&repair);
+    assert_eq!((code, &run["exit_code"]), (5, &5.into()), "{run}");
+    assert_eq!(run["pipelines"][0]["windows_done"], 2, "{run}");
+    assert_eq!(run["errors"].as_array().unwrap().len(), 3, "{run}");
+    let entries = project.entries("tiny").len();
+    let (code, refused) = project.json(&repair);
+    assert_eq!((code, refused["errors"].as_array().unwrap().len()), (5, 3), "{refused}");
+    assert!(refused["errors"][0]["hint"].as_str().unwrap().contains("take that away"), "{refused}");
+    assert_eq!(project.entries("tiny").len(), entries);
+
+    fs::remove_dir(object(&project, 0)).unwrap();
+    fs::remove_file(object(&project, 1)).unwrap();
+    fs::remove_file(large(1)).unwrap();
+    run_well(&project, &repair);
+    assert_eq!(project.outputs(), expected);
+    project.assert_sound();
+}
+
+#[test]
+fn a_link_that_belongs_to_no_window_is_a_stray() {
+    let project = done();
+    let stray = project.path("out/totals/dt=2026-01-01/stray.parquet");
+    std::os::unix::fs::symlink("nowhere", &stray).unwrap();
+    std::os::unix::fs::symlink("/", project.path("out/totals/root")).unwrap();
+    let found = project.problems();
+    assert_eq!(kinds(&found), [ProblemKind::Unknown, ProblemKind::Leftover], "{found:?}");
+}
+
+#[test]
+fn windows_whose_inputs_cannot_be_read_are_not_wrong() {
+    let project = done();
+    let input = project.path("in/b.parquet");
+    // The same size and time, so that no run takes it for another version: its bytes are lost.
+    let like = project.path("like");
+    fs::copy(&input, &like).unwrap();
+    set_modified(&like, &input);
+    fs::write(&input, vec![0; fs::metadata(&input).unwrap().len().try_into().unwrap()]).unwrap();
+    set_modified(&input, &like);
+    let (code, found) = project.json(&["verify", "--recompute"]);
+    let unknown = json!({"equal": 2, "wrong": 0, "changed": 0, "outdated": 0, "unknown": 2});
+    assert_eq!((code, &found["recomputed"]), (0, &unknown), "{found}");
+
+    // Cut short it is another version, which nobody can take in.
+    let cut = fs::OpenOptions::new().write(true).open(&input).unwrap();
+    cut.set_len(100).unwrap();
+    let (code, found) = project.json(&["verify", "--recompute"]);
+    assert_eq!((code, &found["recomputed"]["wrong"]), (0, &0.into()), "{found}");
+}
+
+#[test]
+fn what_is_in_doubt_is_said_to_be_settled_by_the_next_run() {
+    let project = done();
+    project.feed("late.parquet", &[(at(0), "late", 55), (at(1), "late", 55), (at(5), "c", 1)]);
+    crate::kill::kill_at(&project, &["run"], "commit.before:1");
+    for level in ["--quick", "--sizes", "--full"] {
+        let (code, found) = project.json(&["verify", level]);
+        let problems = found["problems"].as_array().unwrap();
+        assert!(code == 1 && problems.len() >= 4, "{found}");
+        for problem in problems {
+            assert_eq!(problem["kind"], "in_doubt", "{found}");
+            let message = problem["message"].as_str().unwrap();
+            assert!(message.contains("the next `highwater run` settles it"), "{message}");
+        }
+    }
+    run_well(&project, &["run"]);
+    project.assert_sound();
+}
+
+#[test]
+fn an_owner_that_is_gone_or_says_something_else_is_found() {
+    for (text, word) in
+        [(None, "it is not there"), (Some("{}"), "does not say"), (Some("x"), "does not say")]
+    {
+        let project = done();
+        let owner = project.path("out/large/_OWNER.json");
+        match text {
+            Some(text) => fs::write(&owner, text).unwrap(),
+            None => fs::remove_file(&owner).unwrap(),
+        }
+        assert_eq!(project.problems_at(Depth::Quick), []);
+        for depth in [Depth::Sizes, Depth::Full] {
+            let found = project.problems_at(depth);
+            assert_eq!(kinds(&found), [ProblemKind::Owner], "{found:?}");
+            assert_eq!(found[0].path, "out/large/_OWNER.json");
+            assert!(found[0].message.contains(word), "{found:?}");
+        }
+    }
 }

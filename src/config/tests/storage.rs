@@ -51,7 +51,7 @@ fn how_often_and_how_long_may_be_said() {
 fn places_that_cannot_be_are_refused() {
     let root = "\"${LAKE:-lake}\"";
     for (before, after, code, place, said) in [
-        (root, "\"s3://k:secret@lake/x\"", Code::BadValue, "\"s3://k:secret@lake/x\"", "s3://lake"),
+        (root, "\"s3://k:secret@lake/x\"", Code::BadValue, "\"s3://********@lake/x\"", "s3://lake"),
         (root, "\"http://lake/x\"", Code::BadValue, "\"http://lake/x\"", "`http://` is no store"),
         (root, "\"s3://lake/../x\"", Code::BadValue, "\"s3://lake/../x\"", "`..`"),
         ("\"_state\"", "\"gs://lake/x\"", Code::Conflict, "\"gs://lake/x\"", "the state would lie"),

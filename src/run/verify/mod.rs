@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 
+use super::owner::owned;
 use super::project::Project;
 use crate::error::Result;
 use crate::log::StateLog;
@@ -23,6 +24,7 @@ use crate::report::{Problem, ProblemKind, Verified};
 use crate::source::SourceStore;
 use crate::spec::PipelineSpec;
 use crate::state::{State, TimeRange, WindowState};
+use crate::store::{Found, Store, layout};
 use crate::time::EventTime;
 use object::{Difference, Objects};
 
@@ -37,6 +39,9 @@ const QUICK_WINDOWS: usize = 100;
 
 /// How often what differs is looked at again while the log says other things of it each time.
 const ROUNDS_MAX: u32 = 3;
+
+/// What is said of the objects of a window that is in doubt.
+const IN_DOUBT: &str = "it was begun and not committed: the next `highwater run` settles it";
 
 /// How closely to look. Each level includes those before it, but for the first, which takes in a
 /// few windows only.
@@ -157,6 +162,7 @@ impl Checker<'_> {
             aside::asides(&self.log, &objects, &state, &mut self.verified).await?;
         }
         suspects.extend(self.strays(&state).await?);
+        self.owners(&state).await?;
         for _ in 0..ROUNDS_MAX {
             if suspects.is_empty() {
                 return Ok(());
@@ -235,28 +241,59 @@ impl Checker<'_> {
         Ok(suspects)
     }
 
+    /// Looks whether each root with an object of ours says whose it is.
+    async fn owners(&mut self, state: &State) -> Result<()> {
+        if self.extent.depth < Depth::Sizes {
+            return Ok(());
+        }
+        let store = self.project.outputs(&self.spec.name);
+        for object in self.spec.objects().filter(|object| object.is_wanted) {
+            let root = object.path.root();
+            let mut outputs = state.windows.values().flat_map(|window| &window.committed.outputs);
+            let is_used = outputs.any(|output| output.name == object.name);
+            if !is_used {
+                continue;
+            }
+            let path = format!("{root}/{}", layout::OWNER);
+            let message = match store.find(&path).await? {
+                Found::Nothing => "it is not there: the next run that has work writes it anew",
+                Found::Object(_) if is_owned(root, state, store.as_ref()).await? => continue,
+                _ => "it does not say that this pipeline may write here: runs are refused",
+            };
+            let (pipeline, message) = (self.spec.name.clone(), message.to_owned());
+            let kind = ProblemKind::Owner;
+            self.note(Problem { pipeline, window: None, kind, path, message });
+        }
+        Ok(())
+    }
+
     /// What lies among the objects and is none that `state` knows. With a range: among those of its
     /// committed windows.
     async fn strays(&self, state: &State) -> Result<Vec<Suspect>> {
         if self.extent.depth < Depth::Sizes {
             return Ok(Vec::new());
         }
-        let mut listed = BTreeSet::new();
+        let (mut listed, mut links) = (BTreeSet::new(), BTreeSet::new());
         let store = self.project.outputs(&self.spec.name);
         for object in self.spec.objects().filter(|object| object.is_wanted) {
             let folder = format!("{}/", object.path.root());
-            listed.extend(store.list(&folder).await?.into_iter().map(|meta| meta.key));
+            let (objects, found) = store.survey(&folder).await?;
+            listed.extend(objects.into_iter().map(|meta| meta.key));
+            links.extend(found);
         }
         let folder_of = |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned());
         let mut folders = BTreeSet::new();
         for (start, window) in &state.windows {
             for output in &window.committed.outputs {
                 listed.remove(&output.path);
+                // Whatever is reached through a link is told object by object.
+                links.retain(|link| !std::path::Path::new(&output.path).starts_with(link));
                 if self.extent.holds(*start) && !self.extent.is_all() {
                     folders.extend(folder_of(&output.path));
                 }
             }
         }
+        listed.extend(links);
         listed.retain(|path| {
             self.extent.is_all() || folder_of(path).is_some_and(|folder| folders.contains(&folder))
         });
@@ -308,8 +345,12 @@ impl Checker<'_> {
                 let path = window.as_ref().and_then(named).unwrap_or_default();
                 let window = window.map(|window| (*start, window.end));
                 let is_in_doubt = state.in_doubt.contains_key(start);
-                let kind = if is_in_doubt { ProblemKind::InDoubt } else { found.kind };
-                Problem { pipeline, window, kind, path, message: found.message.clone() }
+                let (kind, message) = match found.kind {
+                    ProblemKind::Obstacle => (found.kind, found.message.clone()),
+                    _ if is_in_doubt => (ProblemKind::InDoubt, IN_DOUBT.to_owned()),
+                    kind => (kind, found.message.clone()),
+                };
+                Problem { pipeline, window, kind, path, message }
             }
             Suspect::Stray { path } => {
                 let begun = self.begun(state, path);
@@ -317,7 +358,7 @@ impl Checker<'_> {
                     .extension()
                     .is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"));
                 let (kind, message) = match begun {
-                    Some(_) => (ProblemKind::InDoubt, "it was begun and not committed"),
+                    Some(_) => (ProblemKind::InDoubt, IN_DOUBT),
                     None if is_data => (ProblemKind::Unknown, "no commit names it"),
                     None => (ProblemKind::Leftover, "it is no object of this pipeline"),
                 };
@@ -339,6 +380,13 @@ impl Checker<'_> {
         })?;
         Some((*start, doubt.end))
     }
+}
+
+/// Whether `root` is said to be owned by the log of `state`. It looks twice: a bit may have flipped
+/// on its way here.
+async fn is_owned(root: &str, state: &State, outputs: &dyn Store) -> Result<bool> {
+    let is_owned = owned(root, state, outputs).await?.is_some();
+    Ok(is_owned || owned(root, state, outputs).await?.is_some())
 }
 
 /// The paths of `suspects` that no commit named, and that one of `state` names.

@@ -12,7 +12,7 @@ use crate::report::ProblemKind;
 use crate::source::{SourceStore, open};
 use crate::spec::{Compression, PipelineSpec};
 use crate::state::CommittedOutput;
-use crate::store::ObjectMeta;
+use crate::store::{Found, ObjectMeta};
 
 /// Objects that are decoded at the same time take no more than this together, in mebibytes; a
 /// larger one is decoded alone.
@@ -41,16 +41,18 @@ impl Objects {
         Arc::new(Self { store, compression, depth, room })
     }
 
-    /// Whether there is an object at `path`.
+    /// Whether there is anything at `path`.
     pub(super) async fn is_there(&self, path: &str) -> Result<bool> {
-        Ok(self.store.store().head(path).await?.is_some())
+        Ok(self.store.store().find(path).await? != Found::Nothing)
     }
 
     /// How the object differs from what was committed; `None` if it does not.
     pub(super) async fn look(&self, output: &CommittedOutput) -> Result<Option<Difference>> {
         let missing = || Some(differs(ProblemKind::Missing, "it is not there"));
-        let Some(meta) = self.store.store().head(&output.path).await? else {
-            return Ok(missing());
+        let meta = match self.store.store().find(&output.path).await? {
+            Found::Nothing => return Ok(missing()),
+            Found::Other(what) => return Ok(Some(differs(ProblemKind::Obstacle, what))),
+            Found::Object(meta) => meta,
         };
         if meta.size != output.bytes {
             let text = format!("it has {} bytes, the log says {}", meta.size, output.bytes);

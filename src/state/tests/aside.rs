@@ -25,11 +25,11 @@ fn published(begun: &AsideFile<BatchOutput>, rows: u64) -> AsideFile<CommittedOu
     file(&begun.key, CommittedOutput { name, path, bytes: 9, sha256, rows, att, content: None })
 }
 
-fn begin(n: u8, files: Vec<AsideFile<BatchOutput>>) -> Body {
+fn begin(n: u128, files: Vec<AsideFile<BatchOutput>>) -> Body {
     Body::BeginAside(BeginAside { batch: batch_id(n), files })
 }
 
-fn end(n: u8, files: Vec<AsideFile<CommittedOutput>>, failed: &[&str]) -> Body {
+fn end(n: u128, files: Vec<AsideFile<CommittedOutput>>, failed: &[&str]) -> Body {
     let failure = || AsideFailure { code: "HW3001".to_owned(), message: "cut".to_owned() };
     let failed = failed.iter().map(|key| file(key, failure())).collect();
     Body::Aside(Aside { batch: batch_id(n), files, failed })
@@ -68,21 +68,27 @@ fn what_is_published_as_begun_stands_and_what_failed_is_as_before() {
     assert_eq!(serde_json::from_str::<State>(&text).unwrap(), log.state);
 }
 
+/// The rule that `body` breaks.
+fn refused(log: &mut Log, body: Body) -> Invariant {
+    let entry = log.entry(body);
+    log.offer(entry).unwrap_err().invariant
+}
+
 #[test]
 fn what_was_not_announced_so_is_refused() {
     let (a, b) = (begun("a", 1, None), begun("b", 2, None));
     let other = published(&begun("a", 9, None), 3);
     let mut log = Log::claimed();
-    assert_eq!(log.refused(begin(1, vec![a.clone(), a.clone()])), Invariant::Cm3);
+    assert_eq!(refused(&mut log, begin(1, vec![a.clone(), a.clone()])), Invariant::Cm3);
     let lied = begun("a", 1, Some(Sha256::ZERO));
-    assert_eq!(log.refused(begin(1, vec![lied])), Invariant::Cm2);
+    assert_eq!(refused(&mut log, begin(1, vec![lied])), Invariant::Cm2);
     let early = AsideFile { generation: Generation(9), ..a.clone() };
-    assert_eq!(log.refused(begin(1, vec![early])), Invariant::In1);
-    assert_eq!(log.refused(end(1, vec![published(&a, 3)], &[])), Invariant::Cm3);
+    assert_eq!(refused(&mut log, begin(1, vec![early])), Invariant::In1);
+    assert_eq!(refused(&mut log, end(1, vec![published(&a, 3)], &[])), Invariant::Cm3);
     log.add(begin(1, vec![a.clone()]));
-    assert_eq!(log.refused(begin(2, vec![b.clone()])), Invariant::Cm3);
-    assert_eq!(log.refused(end(2, vec![published(&a, 3)], &[])), Invariant::Cm3);
-    assert_eq!(log.refused(end(1, vec![published(&b, 3)], &[])), Invariant::Cm2);
-    assert_eq!(log.refused(end(1, vec![other], &[])), Invariant::Cm2);
-    assert_eq!(log.refused(end(1, Vec::new(), &["b"])), Invariant::Cm2);
+    assert_eq!(refused(&mut log, begin(2, vec![b.clone()])), Invariant::Cm3);
+    assert_eq!(refused(&mut log, end(2, vec![published(&a, 3)], &[])), Invariant::Cm3);
+    assert_eq!(refused(&mut log, end(1, vec![published(&b, 3)], &[])), Invariant::Cm2);
+    assert_eq!(refused(&mut log, end(1, vec![other], &[])), Invariant::Cm2);
+    assert_eq!(refused(&mut log, end(1, Vec::new(), &["b"])), Invariant::Cm2);
 }

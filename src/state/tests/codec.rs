@@ -325,6 +325,48 @@ fn any_begin() -> impl Strategy<Value = Body> {
     )
 }
 
+fn any_aside() -> impl Strategy<Value = Body> {
+    let file = (any::<[String; 3]>(), any::<[u64; 2]>(), any::<bool>());
+    (any_uuid(), few(file), any::<bool>()).prop_map(|(batch, files, is_begun)| {
+        let batch = BatchId(batch);
+        let name = || "quarantine.*".to_owned();
+        let file =
+            |([table, key, path], [generation, rows], is_first): ([String; 3], [u64; 2], bool)| {
+                let before = (!is_first).then(|| Sha256::of(key.as_bytes()));
+                let att = AttemptId(batch.0);
+                let begun =
+                    BatchOutput { name: name(), path: path.clone(), before, att, optional: false };
+                let (bytes, sha256) = (rows, Sha256::of(path.as_bytes()));
+                let done =
+                    CommittedOutput { name: name(), path, bytes, sha256, rows, att, content: None };
+                let generation = Generation(generation);
+                let of = |table: &String, key: &String| (table.clone(), key.clone());
+                let ((t1, k1), (t2, k2)) = (of(&table, &key), of(&table, &key));
+                (
+                    AsideFile { table: t1, key: k1, generation, object: begun },
+                    AsideFile { table: t2, key: k2, generation, object: done },
+                    AsideFile {
+                        table,
+                        key: key.clone(),
+                        generation,
+                        object: AsideFailure { code: key.clone(), message: key },
+                    },
+                )
+            };
+        let (mut begun, mut done, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+        for (one, two, three) in files.into_iter().map(file) {
+            begun.push(one);
+            done.push(two);
+            failed.push(three);
+        }
+        if is_begun {
+            Body::BeginAside(BeginAside { batch, files: begun })
+        } else {
+            Body::Aside(Aside { batch, files: done, failed })
+        }
+    })
+}
+
 fn any_commit() -> impl Strategy<Value = Commit> {
     let lost = few((any_time(), any::<u32>(), any::<String>()));
     let parts = (any_uuid(), few(any_committed()), few(any_range()), few(any_failed()));
@@ -371,6 +413,7 @@ fn any_body() -> impl Strategy<Value = Body> {
         any_claim(),
         Just(Body::Release),
         any_shape(),
+        any_aside(),
         any_query(),
         any_references(),
         any_watermarks(),

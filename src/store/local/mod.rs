@@ -26,7 +26,7 @@ pub use fitness::{SHARED_ALLOWED, fitness};
 pub use folders::make_folders;
 pub use fs::{Disk, Fs};
 
-use super::{ObjectMeta, Store, Written};
+use super::{Found, ObjectMeta, Store, Written};
 use crate::clock::Clock;
 use crate::error::{Code, Error, Result};
 use crate::hash::Sha256;
@@ -124,6 +124,16 @@ impl Store for LocalStore {
     async fn list(&self, folder: &str) -> Result<Vec<ObjectMeta>> {
         let folder = folder.to_owned();
         self.blocking(move |this| this.list_now(&folder)).await?
+    }
+
+    async fn survey(&self, folder: &str) -> Result<(Vec<ObjectMeta>, Vec<String>)> {
+        let folder = folder.to_owned();
+        self.blocking(move |this| this.survey_now(&folder)).await?
+    }
+
+    async fn find(&self, key: &str) -> Result<Found> {
+        let key = key.to_owned();
+        self.blocking(move |this| this.find_now(&key)).await?
     }
 
     async fn head(&self, key: &str) -> Result<Option<ObjectMeta>> {

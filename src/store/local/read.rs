@@ -1,11 +1,14 @@
 //! What a folder holds: lists, looks and reads. Nothing is changed.
+//!
+//! Inputs are whatever was put there, links inside the folder among it. Outputs are files that we
+//! put there: whoever looks for those follows no link.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -15,7 +18,7 @@ use super::failure::{io_error, is_absent, is_link};
 use crate::clock::since_epoch;
 use crate::error::{Code, Error, Result};
 use crate::hash::{Sha256, Sha256Stream};
-use crate::store::{ObjectMeta, Store};
+use crate::store::{Found, ObjectMeta, Store};
 use crate::time::{ProcessingTime, Span};
 
 /// A file modified this shortly before it is looked at may be modified again within the same tick
@@ -42,14 +45,66 @@ impl LocalStore {
         match fs::metadata(self.path(key)) {
             Ok(metadata) if metadata.is_file() => Ok(Some(self.meta(key, &metadata))),
             Ok(_) => {
-                Err(Error::new(Code::StoreFailed, format!("{} is not a file", self.name_of(key))))
+                Err(Error::new(Code::StoreFailed, format!("{} is not a file", self.name_of(key)))
+                    .hint("take away what lies there, then run again"))
             }
             Err(why) if is_absent(&why) => Ok(None),
             Err(why) => Err(self.failure("look at", key, &why)),
         }
     }
 
+    pub(super) fn find_now(&self, key: &str) -> Result<Found> {
+        if let Some((link, target)) = self.link_on(key)? {
+            let what = if link == key {
+                "it is a link".to_owned()
+            } else {
+                format!("it lies behind {}, a link", self.name_of(&link))
+            };
+            return Ok(Found::Other(format!("{what} to {}", target.display())));
+        }
+        match fs::symlink_metadata(self.path(key)) {
+            Ok(found) if found.is_file() => Ok(Found::Object(self.meta(key, &found))),
+            Ok(found) if found.is_dir() => Ok(Found::Other("it is a folder".to_owned())),
+            Ok(_) => Ok(Found::Other("it is neither a file nor a folder".to_owned())),
+            Err(why) if is_absent(&why) => Ok(Found::Nothing),
+            Err(why) => Err(self.failure("look at", key, &why)),
+        }
+    }
+
+    /// The first link on the way from the root to `key`, and where it leads.
+    fn link_on(&self, key: &str) -> Result<Option<(String, PathBuf)>> {
+        let ends = key.match_indices('/').map(|(end, _)| end).chain([key.len()]);
+        for part in ends.filter_map(|end| key.get(..end)) {
+            let path = self.path(part);
+            match fs::symlink_metadata(&path) {
+                Ok(found) if found.is_symlink() => {
+                    let target = fs::read_link(&path).unwrap_or_default();
+                    return Ok(Some((part.to_owned(), target)));
+                }
+                Ok(_) => {}
+                Err(why) if is_absent(&why) => return Ok(None),
+                Err(why) => return Err(self.failure("look at", part, &why)),
+            }
+        }
+        Ok(None)
+    }
+
     pub(super) fn list_now(&self, folder: &str) -> Result<Vec<ObjectMeta>> {
+        self.walk(folder, None)
+    }
+
+    pub(super) fn survey_now(&self, folder: &str) -> Result<(Vec<ObjectMeta>, Vec<String>)> {
+        if let Some((link, _)) = self.link_on(folder.trim_end_matches('/'))? {
+            return Ok((Vec::new(), vec![link]));
+        }
+        let mut links = Vec::new();
+        let found = self.walk(folder, Some(&mut links))?;
+        Ok((found, links))
+    }
+
+    /// All files below `folder`. Links are followed where they may be, or, if `links` are asked
+    /// for, are those.
+    fn walk(&self, folder: &str, mut links: Option<&mut Vec<String>>) -> Result<Vec<ObjectMeta>> {
         let root = fs::canonicalize(&self.root).map_err(|why| match why.kind() {
             io::ErrorKind::NotFound => {
                 Error::new(Code::SourceMissing, format!("folder {} does not exist", self.label))
@@ -68,6 +123,12 @@ impl LocalStore {
                 let name = item.file_name();
                 let Some(name) = self.visible(&name, &prefix)? else { continue };
                 let key = format!("{prefix}{name}");
+                if let Some(links) = &mut links
+                    && item.file_type().is_ok_and(|found| found.is_symlink())
+                {
+                    links.push(key);
+                    continue;
+                }
                 let Some(metadata) = self.follow(&root, &item, &key)? else { continue };
                 if metadata.is_dir() {
                     folders.push((item.path(), format!("{key}/")));
@@ -93,7 +154,17 @@ impl LocalStore {
         if !metadata.is_symlink() {
             return Ok(Some(metadata));
         }
-        let target = fs::canonicalize(item.path()).map_err(|why| failed(&why))?;
+        let target = match fs::canonicalize(item.path()) {
+            Ok(target) => target,
+            Err(why) if is_absent(&why) => {
+                let target = fs::read_link(item.path()).unwrap_or_default();
+                let (name, target) = (self.name_of(key), target.display());
+                let text = format!("{name} is a link to {target}, which is not there");
+                return Err(Error::new(Code::StoreFailed, text)
+                    .hint("remove the link, or put the file in its place"));
+            }
+            Err(why) => return Err(failed(&why)),
+        };
         let metadata = fs::metadata(&target).map_err(|why| failed(&why))?;
         if target.starts_with(root) && metadata.is_file() {
             return Ok(Some(metadata));

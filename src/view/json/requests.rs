@@ -1,9 +1,11 @@
 //! The document of `requests`.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use super::ErrorDoc;
-use crate::id::{PipelineName, RequestId};
+use crate::id::PipelineName;
 use crate::state::{Request, RollbackTo, Verb};
 use crate::time::EventTime;
 
@@ -25,6 +27,8 @@ pub struct RequestDoc {
     pub pipeline: PipelineName,
     /// Its id, as `requests --cancel` takes it.
     pub id: String,
+    /// `pending` in the log, `left` for the run that holds the lease, or `withdrawn`.
+    pub state: &'static str,
     /// `backfill`, `reprocess` or `rollback`.
     pub verb: Verb,
     /// Windows that start at or after this.
@@ -41,12 +45,18 @@ pub struct RequestDoc {
     pub why: Option<String>,
 }
 
-/// The document form of a request.
+/// The document form of the request `id`, which is in `state`.
 #[must_use]
-pub fn request(pipeline: &PipelineName, id: RequestId, request: &Request) -> RequestDoc {
+pub fn request(
+    pipeline: &PipelineName,
+    id: &impl fmt::Display,
+    state: &'static str,
+    request: &Request,
+) -> RequestDoc {
     RequestDoc {
         pipeline: pipeline.clone(),
         id: id.to_string(),
+        state,
         verb: request.verb,
         start: request.start,
         end: request.end,

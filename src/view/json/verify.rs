@@ -50,7 +50,7 @@ pub struct RecomputedDoc {
     pub changed: u64,
     /// They were computed with another query, or other reference tables.
     pub outdated: u64,
-    /// An input is not to be had, or they would be written in another form.
+    /// They cannot be computed now, or would be written in another form.
     pub unknown: u64,
 }
 
@@ -63,8 +63,8 @@ pub struct ProblemDoc {
     pub start: Option<EventTime>,
     /// The window's end.
     pub end: Option<EventTime>,
-    /// `missing`, `size`, `sha256`, `rows`, `content`, `recompute`, `newer`, `in_doubt`, `unknown`,
-    /// `leftover`, `foreign` or `retiring`.
+    /// `missing`, `size`, `sha256`, `rows`, `content`, `obstacle`, `owner`, `recompute`, `newer`,
+    /// `in_doubt`, `unknown`, `leftover`, `foreign` or `retiring`.
     pub kind: &'static str,
     /// The object.
     pub path: String,

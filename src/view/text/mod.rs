@@ -23,7 +23,7 @@ pub use manifest::{manifest, rollback};
 pub use plan::{plan, plan_behind, plan_total, skip};
 pub use retire::retire;
 pub use run::{committed, failed, run};
-pub use status::{RequestLine, orphans, requests, status};
+pub use status::{RequestLine, RequestName, orphans, requests, status};
 pub use vacuum::vacuum;
 pub use verify::verify;
 

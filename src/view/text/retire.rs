@@ -32,7 +32,15 @@ pub fn retire(retired: &Retired) -> String {
         let _ = writeln!(text, "  not done as long as that stays: look at it, move it away, and");
         let _ = writeln!(text, "  `highwater retire {target}` again");
     } else if retired.is_done {
-        let _ = writeln!(text, "  it is retired; its log stays, and a run would begin anew");
+        let next = match &retired.output {
+            None => "a run would begin anew".to_owned(),
+            Some(output) if retired.is_configured => format!(
+                "take [pipeline.{}.output.{output}] out of the configuration before the next run",
+                retired.pipeline
+            ),
+            Some(_) => "runs go on without it".to_owned(),
+        };
+        let _ = writeln!(text, "  it is retired; its log stays, and {next}");
     }
     text
 }

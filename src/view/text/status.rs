@@ -1,6 +1,8 @@
 //! How pipelines stand, as text.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
+
+use uuid::Uuid;
 
 use super::history::whole;
 use super::{ago, counted, grouped, instant, lag, lines, number, right, table};
@@ -109,9 +111,38 @@ pub struct RequestLine<'a> {
     /// The pipeline.
     pub spec: &'a PipelineSpec,
     /// Its id.
-    pub id: RequestId,
+    pub id: RequestName,
     /// What it asks for.
     pub request: Request,
+}
+
+/// What a request is called, as `requests --cancel` takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestName {
+    /// The log has it.
+    Pending(RequestId),
+    /// It was left for the run that holds the lease, and no log has it yet.
+    Left(Uuid),
+}
+
+impl RequestName {
+    /// The word for where it is in JSON and on the screen.
+    #[must_use]
+    pub fn state(self) -> &'static str {
+        match self {
+            Self::Pending(_) => "pending",
+            Self::Left(_) => "left",
+        }
+    }
+}
+
+impl fmt::Display for RequestName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pending(id) => id.fmt(f),
+            Self::Left(id) => id.fmt(f),
+        }
+    }
 }
 
 /// Requests that are not done.
@@ -120,11 +151,12 @@ pub fn requests(requests: &[RequestLine<'_>]) -> String {
     if requests.is_empty() {
         return "no requests are waiting\n".to_owned();
     }
-    let mut table = table(&["PIPELINE", "REQUEST", "WHAT", "FROM", "TO", "WHY"]);
+    let mut table = table(&["PIPELINE", "REQUEST", "STATE", "WHAT", "FROM", "TO", "WHY"]);
     for RequestLine { spec, id, request } in requests {
         table.add_row([
             spec.name.to_string(),
             id.to_string(),
+            id.state().to_owned(),
             what(request),
             instant(spec, Some(request.start)),
             instant(spec, Some(request.end)),

@@ -52,6 +52,12 @@ pub fn verify(found: &Verified, is_whole: bool) -> String {
     if found.problems.iter().any(|problem| problem.kind.is_damage()) {
         text.push_str("`highwater reprocess PIPELINE --damaged` computes damaged windows again.\n");
     }
+    if found.problems.iter().any(|problem| problem.kind == ProblemKind::Obstacle) {
+        text.push_str(
+            "Take away by hand what lies in the place of an object; then `highwater reprocess \
+             PIPELINE --damaged`.\n",
+        );
+    }
     if found.problems.iter().any(|problem| problem.kind == ProblemKind::InDoubt) {
         text.push_str("`highwater run` finishes what is in doubt.\n");
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{at, fed_many, kill, run_well, start_and_stop_at};
 use crate::equal::assert_equal;
-use crate::support::{Project, TINY, code};
+use crate::support::{Project, TINY, code, document};
 
 /// The totals of [`TINY`]; those of the key `endless` are never found.
 const ENDLESS: &str = "WITH RECURSIVE found AS (SELECT key, value FROM events \
@@ -164,6 +164,31 @@ fn a_run_that_waits_for_the_lease_ends_too() {
     assert_eq!(ended.code(), Some(143));
     assert_eq!(project.entries("tiny"), before);
     kill(&mut holder);
+    run_well(&project, &["run"]);
+    project.assert_sound();
+}
+
+#[test]
+fn the_last_words_of_a_process_that_ends_at_once_are_a_document() {
+    let project = fed_many();
+    let mut command = project.command(&["run", "--format", "json"]);
+    command.env("HIGHWATER_STOP_AT", "publish.after:9");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    for (signal, words) in [(false, "stopped at"), (true, "once more stops at once")] {
+        if signal {
+            terminate(&child);
+        }
+        while !said.contains(words) {
+            assert!(stderr.read_line(&mut said).unwrap() > 0, "{said}");
+        }
+    }
+    terminate(&child);
+    let ended = child.wait_with_output().unwrap();
+    let document = document(&ended);
+    assert_eq!((code(&ended), &document["exit_code"]), (143, &143.into()), "{document}");
+    assert_eq!(document["errors"][0]["code"], "HW7002", "{document}");
     run_well(&project, &["run"]);
     project.assert_sound();
 }
