@@ -10,8 +10,8 @@ use crate::hash::ContentHash;
 use crate::id::{AttemptId, BatchId, Generation, Revision, Seq};
 use crate::ledger::FileId;
 use crate::state::{
-    Balance, BatchOutput, BatchWindow, Begin, Body, Commit, CommittedOutput, CommittedWindow,
-    FailedWindow, InputsDigest, Reason, RowCounts, State, TimeRange,
+    Balance, BatchOutput, BatchWindow, Begin, Body, CheckCount, Commit, CommittedOutput,
+    CommittedWindow, FailedWindow, InputsDigest, Reason, RowCounts, State, TimeRange,
 };
 use crate::time::EventTime;
 
@@ -60,6 +60,8 @@ pub struct ComputedWindow {
     pub rows: RowCounts,
     /// The same by rule and file.
     pub balance: Balance,
+    /// What its checks found.
+    pub checks: Vec<CheckCount>,
     /// Its objects, in the order of the batch's outputs; those that are optional may be missing.
     pub outputs: Vec<StagedOutput>,
 }
@@ -413,6 +415,7 @@ fn committed(begun: &BatchWindow, computed: ComputedWindow) -> CommittedWindow {
         inputs: computed.inputs,
         rows: computed.rows,
         balance: computed.balance,
+        checks: computed.checks,
         outputs: staged
             .map(|(name, path, staged)| CommittedOutput {
                 name,

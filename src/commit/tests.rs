@@ -194,7 +194,11 @@ fn what_the_fold_would_refuse_is_never_sent() {
 fn what_is_larger_than_an_entry_can_be_is_never_sent() {
     let name = "x".repeat(crate::state::codec::ENTRY_BYTES_MAX);
     let step = crate::state::QueryStep { name, sql: String::new() };
-    let query = Body::Query(crate::state::Query { steps: vec![step], judged: Vec::new() });
+    let query = Body::Query(crate::state::Query {
+        steps: vec![step],
+        judged: Vec::new(),
+        checks: Vec::new(),
+    });
     let outcome = append(&Log::claimed(), query, &[]);
     assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
 }

@@ -88,6 +88,7 @@ fn candidate(
         inputs: computed.inputs.clone(),
         rows: computed.rows,
         balance: computed.balance.clone(),
+        checks: computed.checks.clone(),
         unchanged: true,
         ..before.clone()
     })

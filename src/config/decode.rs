@@ -143,7 +143,7 @@ fn retype(table: &mut DeTable<'_>, place: &Place) -> bool {
 /// A number, a truth value or a list of texts; `None` if `text` is none of them.
 fn typed<'t>(text: &'t str, place: &Place) -> Option<DeValue<'t>> {
     match DeValue::parse(text).ok()?.into_inner() {
-        value @ (DeValue::Integer(_) | DeValue::Boolean(_)) => Some(value),
+        value @ (DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_)) => Some(value),
         DeValue::Array(items) => {
             let texts = items.into_iter().map(|item| match item.into_inner() {
                 text @ DeValue::String(_) => Some(Spanned::new(place.clone(), text)),
@@ -167,6 +167,7 @@ fn in_words(message: &str) -> (&str, &str) {
     let found = found.split_once(": ").map_or(found, |(_, found)| found);
     let expected = match expected {
         "u64" => "a whole number",
+        "f64" => "a number",
         "a string" => "a text in quotes",
         "a boolean" => "true or false",
         "a sequence" => "a list",

@@ -23,13 +23,6 @@ pub(super) fn project(raw: &RawProject, report: &mut Report<'_>) {
 
 pub(super) fn pipeline(raw: &RawPipeline, report: &mut Report<'_>) {
     absent("schedule", &raw.schedule, report);
-    if let Some(quality) = &raw.quality {
-        let quality = quality.get_ref();
-        absent("max_bad_ratio", &quality.max_bad_ratio, report);
-        absent("max_bad_rows", &quality.max_bad_rows, report);
-        default("min_rows", &quality.min_rows, report, |rows| Ok(*rows == 0));
-    }
-    absent("check", &raw.check, report);
     absent("load", &raw.load, report);
     default("allow_nondeterministic", &raw.allow_nondeterministic, report, |wanted| Ok(!*wanted));
 }

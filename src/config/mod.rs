@@ -9,6 +9,7 @@
 //! ```
 
 mod chains;
+mod check;
 mod decode;
 mod diagnose;
 mod environment;

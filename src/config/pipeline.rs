@@ -17,7 +17,7 @@ use super::mistake::Mistake;
 use super::raw::{RawPipeline, RawStep, RawWindow};
 use super::resolve::Project;
 use super::value::{choice, filled, length, table_name, weekday, zone};
-use super::{later, output, quality, reference, source, without_bom};
+use super::{check, later, output, quality, reference, source, without_bom};
 
 /// The spec of `[pipeline.<name>]`.
 pub(super) fn pipeline(
@@ -40,6 +40,8 @@ pub(super) fn pipeline(
     let sources = sources(name.get_ref(), raw, &place, grid, project, report);
     let references = reference::references(name.get_ref(), raw, project, report);
     let steps = steps(raw, &place, project, report);
+    let checks = check::checks(raw, project, report);
+    let limits = check::quality(raw, report);
     let outputs = output::outputs(name.get_ref(), raw, &place, grid, project, report);
     let (grid, begin) = window?;
     let sources = sources?;
@@ -58,6 +60,8 @@ pub(super) fn pipeline(
         sources,
         references: references?,
         steps: steps?,
+        checks: checks?,
+        quality: limits?,
         outputs: outputs?,
         quarantines: quarantines?,
         aside: aside?,
@@ -181,18 +185,29 @@ fn step(
     let name = report
         .required("name", raw.name.as_ref(), &place, "`name = \"hourly\"`")
         .and_then(|name| report.check("name", name, |text| table_name(text, taken)));
-    let sql = match (&raw.sql, &raw.sql_file) {
+    let sql = sql(raw.sql.as_ref(), raw.sql_file.as_ref(), &place, project, report);
+    let (name, (sql, origin)) = (name?, sql?);
+    Ok(StepSpec { name, sql, origin })
+}
+
+/// The SQL of the table at `place`, which has one of two keys for it.
+pub(super) fn sql(
+    inline: Option<&Spanned<String>>,
+    file: Option<&Spanned<String>>,
+    place: &Place,
+    project: &Project<'_>,
+    report: &mut Report<'_>,
+) -> Read<(String, SqlOrigin)> {
+    match (inline, file) {
         (Some(sql), None) => inline_sql(sql, report),
         (None, Some(file)) => sql_file(file, project, report),
-        (None, None) => Err(report.missing("sql", &place, "`sql = \"SELECT …\"` or `sql_file`")),
+        (None, None) => Err(report.missing("sql", place, "`sql = \"SELECT …\"` or `sql_file`")),
         (Some(_), Some(file)) => {
             let mistake = Mistake::new(Code::Conflict, "`sql` is there too", "one of two")
                 .hint("keep `sql` or `sql_file`");
             Err(report.wrong_at("`sql_file`", file.span(), mistake))
         }
-    };
-    let (name, (sql, origin)) = (name?, sql?);
-    Ok(StepSpec { name, sql, origin })
+    }
 }
 
 fn inline_sql(sql: &Spanned<String>, report: &mut Report<'_>) -> Read<(String, SqlOrigin)> {

@@ -99,7 +99,7 @@ pub(super) struct RawPipeline {
     pub(super) reference: Option<Named<RawReference>>,
     pub(super) quality: Field<RawQuality>,
     pub(super) step: Option<Vec<Spanned<RawStep>>>,
-    pub(super) check: Unread,
+    pub(super) check: Option<Vec<Spanned<RawCheck>>>,
     pub(super) output: Option<Named<RawOutput>>,
     pub(super) load: Unread,
 }
@@ -175,8 +175,8 @@ pub(super) struct RawRule {
 pub(super) struct RawQuality {
     pub(super) quarantine: Text,
     pub(super) quarantine_time: Text,
-    pub(super) max_bad_ratio: Unread,
-    pub(super) max_bad_rows: Unread,
+    pub(super) max_bad_ratio: Field<f64>,
+    pub(super) max_bad_rows: Field<u64>,
     pub(super) min_rows: Field<u64>,
 }
 
@@ -195,6 +195,16 @@ pub(super) struct RawStep {
     pub(super) name: Text,
     pub(super) sql: Text,
     pub(super) sql_file: Text,
+}
+
+/// `[[pipeline.<name>.check]]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawCheck {
+    pub(super) name: Text,
+    pub(super) sql: Text,
+    pub(super) sql_file: Text,
+    pub(super) severity: Text,
 }
 
 /// `[pipeline.<name>.output.<step>]`.

@@ -1,6 +1,7 @@
 //! What may be written, and what is said of what may not.
 
 mod chains;
+mod checks;
 mod references;
 mod refused;
 mod sources;

@@ -122,6 +122,7 @@ fn computed(staged: StagedOutput) -> ComputedWindow {
         inputs: InputsDigest { files: 1, sha256: Sha256::ZERO },
         rows: RowCounts::default(),
         balance: crate::state::Balance::default(),
+        checks: Vec::new(),
         outputs: vec![staged],
     }
 }

@@ -5,12 +5,12 @@ use std::fmt;
 use datafusion::error::DataFusionError;
 
 use crate::error::{Code, Error, Excerpt};
-use crate::spec::{RuleSpec, SqlOrigin, StepSpec};
+use crate::spec::{CheckSpec, RuleSpec, SqlOrigin, StepSpec};
 
 /// SQL that somebody wrote, and where.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked<'a> {
-    /// What it is: a `step`, a `rule`.
+    /// What it is: a `step`, a `rule`, a `check`.
     kind: &'static str,
     name: &'a str,
     pub(super) sql: &'a str,
@@ -26,6 +26,12 @@ impl<'a> From<&'a StepSpec> for Asked<'a> {
 impl<'a> From<&'a RuleSpec> for Asked<'a> {
     fn from(rule: &'a RuleSpec) -> Self {
         Self { kind: "rule", name: &rule.name, sql: &rule.expect, origin: &rule.origin }
+    }
+}
+
+impl<'a> From<&'a CheckSpec> for Asked<'a> {
+    fn from(check: &'a CheckSpec) -> Self {
+        Self { kind: "check", name: &check.name, sql: &check.sql, origin: &check.origin }
     }
 }
 
@@ -80,7 +86,7 @@ pub(super) fn sql_error(asked: &Asked<'_>, why: &DataFusionError) -> Error {
     if text.contains("single SQL statement") {
         return Error::new(Code::NotAQuery, format!("{asked} is more than one query"))
             .note(STANDING)
-            .hint("a step is one SELECT: make two steps of it");
+            .hint(format!("a {0} is one SELECT: make two {0}s of it", asked.kind));
     }
     let span = diagnostic.and_then(|diagnostic| diagnostic.span);
     let place = span
@@ -112,9 +118,13 @@ pub(super) fn sql_error(asked: &Asked<'_>, why: &DataFusionError) -> Error {
 /// The error for SQL that does something.
 pub(super) fn not_a_query(asked: &Asked<'_>) -> Error {
     let text = format!("{asked} is not a query");
+    let what_for = match asked.kind {
+        "check" => "the rows that it gives are what it found",
+        _ => "what it gives is published by an output",
+    };
     let error = Error::new(Code::NotAQuery, text)
         .note(STANDING)
-        .hint("a step is one SELECT; what it gives is published by an output");
+        .hint(format!("a {} is one SELECT; {what_for}", asked.kind));
     match asked.sql.split_whitespace().next() {
         Some(word) => at_word(error, asked, word),
         None => error,

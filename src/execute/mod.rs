@@ -5,9 +5,11 @@
 //! the only folder that names `DataFusion`.
 
 mod aside;
+mod check;
 mod columns;
 mod content;
 mod decode;
+mod gate;
 mod judge;
 mod message;
 mod output;
@@ -72,6 +74,8 @@ pub struct Executor<'a> {
     pub staging: PathBuf,
     /// The writer's epoch, which staged files carry in their names.
     pub epoch: Epoch,
+    /// Whether gates and checks may refuse a result; not where nobody is to see one.
+    pub is_gated: bool,
 }
 
 /// What a window is computed from and to: all that its own task needs.
@@ -84,6 +88,7 @@ struct WindowTask {
     rows: BTreeMap<String, WindowRows>,
     staging: PathBuf,
     epoch: Epoch,
+    is_gated: bool,
     max_object_bytes: u64,
 }
 
@@ -165,6 +170,7 @@ impl Executor<'_> {
             rows,
             staging: self.staging.clone(),
             epoch: self.epoch,
+            is_gated: self.is_gated,
             max_object_bytes: self.engine.max_object_bytes(),
         }
     }
@@ -215,10 +221,16 @@ async fn run_alone(
     result.map_err(|why| failed(&begun, &why))
 }
 
-/// Judges the rows of one window, runs the steps over those that are used, and stages its objects.
+/// Judges the rows of one window, runs the steps over those that are used, stages its objects, and
+/// asks what must hold of them.
 async fn run(prepared: &Prepared, task: WindowTask) -> Result<ComputedWindow, Error> {
     let Sheet { seen, quarantined, mut rows, balance } = sheet(prepared, &task)?;
+    if task.is_gated {
+        let label = task.spec.grid.label(task.due.window);
+        gate::gate(&task.spec.quality, &label, &rows, &balance)?;
+    }
     let query = prepared.bind(task.due.window, &seen).await?;
+    let mut results = BTreeMap::new();
     let mut outputs = Vec::with_capacity(task.begun.outputs.len());
     for begun in &task.begun.outputs {
         let object = task.object(&begun.name)?;
@@ -239,10 +251,15 @@ async fn run(prepared: &Prepared, task: WindowTask) -> Result<ComputedWindow, Er
         };
         let staged = output::stage(&task.staging(), &object, begun, stream).await?;
         rows.out = rows.out.saturating_add(staged.rows);
+        results.insert(begun.name.clone(), staged.staged_at.clone());
         outputs.push(staged);
     }
     query.unbind();
-    Ok(ComputedWindow { inputs: task.inputs, rows, balance, outputs })
+    let checks = match prepared.checks() {
+        Some(checks) if task.is_gated => checks.ask(task.due.window, &results).await?,
+        _ => Vec::new(),
+    };
+    Ok(ComputedWindow { inputs: task.inputs, rows, balance, checks, outputs })
 }
 
 impl WindowTask {

@@ -23,13 +23,15 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{DataFrame, SessionContext, col};
 
+use super::check::Checks;
 use super::judge::{self, Judge};
 use super::message::{self, Asked};
 use super::session::Engine;
-use super::sql::{bug, plan_step, quoted, quoted_column};
+use super::sql::{bug, names_window, plan_query, quoted, quoted_column};
 use crate::error::{Code, Error, Result};
 use crate::source::ReferenceTable;
 use crate::spec::{OutputSpec, PipelineSpec};
+use crate::time::EventTime;
 use crate::window::Window;
 
 /// The queries of a pipeline, ready to run.
@@ -45,6 +47,8 @@ pub struct Prepared {
     references: BTreeMap<String, Vec<RecordBatch>>,
     /// Whether the queries name the window, so that they are planned for each.
     names_window: bool,
+    /// What is asked of results; `None` if nothing is.
+    checks: Option<Checks>,
     idle: Mutex<Vec<PlanCopy>>,
 }
 
@@ -72,7 +76,9 @@ pub async fn prepare(
     let mut tables = BTreeMap::new();
     for (table, schema) in &schemas {
         let event_time = spec.source(table).and_then(|source| source.event_time.clone());
-        tables.insert(table.clone(), whole.needed_columns(table, event_time, schema)?);
+        let plans = whole.logical.values();
+        let needed = needed_columns(&whole.session, plans, table, event_time, schema)?;
+        tables.insert(table.clone(), needed);
     }
     let mut judges = BTreeMap::new();
     for source in spec.sources.iter().filter(|source| source.is_judged()) {
@@ -81,21 +87,26 @@ pub async fn prepare(
         judges.insert(table.to_owned(), Judge::new(&whole.session, source, all, seen)?);
     }
     let mut rows = BTreeMap::new();
-    for table in references {
+    for table in &references {
         let needed = tables.get(&table.table).unwrap_or(&table.schema);
-        rows.insert(table.table.clone(), projected(&table, needed)?);
+        rows.insert(table.table.clone(), projected(table, needed)?);
     }
     let names_window = whole.names_window(spec)?;
-    let prepared = Prepared {
+    let mut prepared = Prepared {
         engine: engine.clone(),
         spec: spec.clone(),
         tables,
         judges,
         references: rows,
         names_window,
+        checks: None,
         idle: Mutex::default(),
     };
     let copy = prepared.take().await?;
+    if !spec.checks.is_empty() {
+        let outputs = prepared.output_schemas(&copy).await?;
+        prepared.checks = Some(Checks::new(engine, spec, outputs, &references).await?);
+    }
     prepared.give_back(copy);
     Ok(prepared)
 }
@@ -131,6 +142,26 @@ impl Prepared {
         };
         let rows = futures::stream::iter(rows.iter().cloned().map(Ok).collect::<Vec<_>>());
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+    }
+
+    /// What is asked of results; `None` if nothing is.
+    pub(super) fn checks(&self) -> Option<&Checks> {
+        self.checks.as_ref()
+    }
+
+    /// The columns that each output is staged with.
+    async fn output_schemas(&self, copy: &PlanCopy) -> Result<BTreeMap<String, SchemaRef>> {
+        // Its values are of no account: a parameter has the same type in every window.
+        let any = self.spec.grid.window_at(EventTime::from_micros(0));
+        let mut schemas = BTreeMap::new();
+        for output in &self.spec.outputs {
+            let plan = match copy.physical.get(&output.name) {
+                Some(plan) => plan.clone(),
+                None => copy.plan_output(output, any).await?,
+            };
+            schemas.insert(output.name.clone(), plan.schema());
+        }
+        Ok(schemas)
     }
 
     async fn take(&self) -> Result<PlanCopy> {
@@ -177,7 +208,7 @@ impl Prepared {
 }
 
 /// The rows of a reference table with no more than the columns of `needed`.
-fn projected(table: &ReferenceTable, needed: &SchemaRef) -> Result<Vec<RecordBatch>> {
+pub(super) fn projected(table: &ReferenceTable, needed: &SchemaRef) -> Result<Vec<RecordBatch>> {
     let places = needed.fields().iter().map(|field| table.schema.index_of(field.name()));
     let places: Vec<usize> = places.collect::<Result<_, _>>().map_err(|why| bug(&why.into()))?;
     let batches = table.batches.iter().map(|batch| batch.project(&places));
@@ -245,16 +276,13 @@ impl PlanCopy {
         let session = engine.session();
         let mut slots = BTreeMap::new();
         for (table, schema) in tables {
-            let slot = Arc::new(TableSlot { schema: schema.clone(), batches: Mutex::default() });
-            let partition: Arc<dyn PartitionStream> = slot.clone();
-            let provider = StreamingTable::try_new(schema.clone(), vec![partition]);
-            let provider = provider.map_err(|why| bug(&why))?;
-            session.register_table(quoted(table), Arc::new(provider)).map_err(|why| bug(&why))?;
+            let slot = Arc::new(TableSlot::new(schema.clone()));
+            register(&session, table, slot.clone())?;
             slots.insert(table.clone(), slot);
         }
         let mut logical = BTreeMap::new();
         for step in &spec.steps {
-            let frame = plan_step(&session, step).await?;
+            let frame = plan_query(&session, Asked::from(step)).await?;
             logical.insert(step.name.clone(), frame.logical_plan().clone());
             session
                 .register_table(quoted(&step.name), frame.into_view())
@@ -263,53 +291,12 @@ impl PlanCopy {
         Ok(Self { session, slots, logical, physical: BTreeMap::new() })
     }
 
-    /// The columns of a table that any output needs, in the file's order, and its event time.
-    fn needed_columns(
-        &self,
-        table: &str,
-        event_time: Option<String>,
-        schema: &SchemaRef,
-    ) -> Result<SchemaRef> {
-        let mut names = BTreeSet::from_iter(event_time);
-        for plan in self.logical.values() {
-            let plan = self.session.state().optimize(plan).map_err(|why| bug(&why))?;
-            plan.apply_with_subqueries(|node| {
-                if let LogicalPlan::TableScan(scan) = node
-                    && scan.table_name.table() == table
-                {
-                    let fields = scan.projected_schema.fields().iter();
-                    names.extend(fields.map(|field| field.name().clone()));
-                    let used = scan.filters.iter().flat_map(Expr::column_refs);
-                    names.extend(used.map(|column| column.name.clone()));
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-            .map_err(|why| bug(&why))?;
-        }
-        if names.is_empty() {
-            // Rows without a column cannot be counted everywhere.
-            names.extend(schema.fields().first().map(|field| field.name().clone()));
-        }
-        let needed = schema.fields().iter().filter(|field| names.contains(field.name()));
-        Ok(Arc::new(Schema::new(needed.cloned().collect::<Vec<_>>())))
-    }
-
-    /// Whether any step names `$window_start` or `$window_end`; another parameter is an error.
+    /// Whether any step names `$window_start` or `$window_end`.
     fn names_window(&self, spec: &PipelineSpec) -> Result<bool> {
         let mut any = false;
         for step in &spec.steps {
             let Some(plan) = self.logical.get(&step.name) else { continue };
-            for name in plan.get_parameter_names().map_err(|why| bug(&why))? {
-                if !["$window_start", "$window_end"].contains(&name.as_str()) {
-                    let asked = Asked::from(step);
-                    let text = format!("{asked} uses the unknown parameter {name}");
-                    let error = Error::new(Code::BadSql, text)
-                        .note(message::STANDING)
-                        .hint("there are two: $window_start and $window_end");
-                    return Err(message::at_word(error, &asked, &name));
-                }
-                any = true;
-            }
+            any |= names_window(&Asked::from(step), plan)?;
         }
         Ok(any)
     }
@@ -331,6 +318,50 @@ impl PlanCopy {
             Error::new(Code::BadSql, format!("step `{}`: {}", output.name, message::said(&why)))
         })
     }
+}
+
+/// Lets queries see the rows of `slot` as `table`.
+pub(super) fn register(
+    session: &SessionContext,
+    table: &str,
+    slot: Arc<dyn PartitionStream>,
+) -> Result<()> {
+    let provider = StreamingTable::try_new(slot.schema().clone(), vec![slot]);
+    let provider = provider.map_err(|why| bug(&why))?;
+    session.register_table(quoted(table), Arc::new(provider)).map_err(|why| bug(&why))?;
+    Ok(())
+}
+
+/// The columns of a table that any of `plans` needs, in the file's order, and its event time.
+pub(super) fn needed_columns<'a>(
+    session: &SessionContext,
+    plans: impl IntoIterator<Item = &'a LogicalPlan>,
+    table: &str,
+    event_time: Option<String>,
+    schema: &SchemaRef,
+) -> Result<SchemaRef> {
+    let mut names = BTreeSet::from_iter(event_time);
+    for plan in plans {
+        let plan = session.state().optimize(plan).map_err(|why| bug(&why))?;
+        plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node
+                && scan.table_name.table() == table
+            {
+                let fields = scan.projected_schema.fields().iter();
+                names.extend(fields.map(|field| field.name().clone()));
+                let used = scan.filters.iter().flat_map(Expr::column_refs);
+                names.extend(used.map(|column| column.name.clone()));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+        .map_err(|why| bug(&why))?;
+    }
+    if names.is_empty() {
+        // Rows without a column cannot be counted everywhere.
+        names.extend(schema.fields().first().map(|field| field.name().clone()));
+    }
+    let needed = schema.fields().iter().filter(|field| names.contains(field.name()));
+    Ok(Arc::new(Schema::new(needed.cloned().collect::<Vec<_>>())))
 }
 
 /// Rows in the order of `sort_by`, then of all other columns: the same rows give the same bytes.
@@ -357,23 +388,27 @@ fn sorted(frame: DataFrame, output: &OutputSpec) -> Result<DataFrame> {
 }
 
 /// The instants between which the window lies, as SQL sees them.
-fn parameters(window: Window) -> ParamValues {
-    let instant = |at: crate::time::EventTime| {
-        ScalarValue::TimestampMicrosecond(Some(at.micros()), Some("UTC".into()))
-    };
+pub(super) fn parameters(window: Window) -> ParamValues {
+    let instant =
+        |at: EventTime| ScalarValue::TimestampMicrosecond(Some(at.micros()), Some("UTC".into()));
     let values = [("window_start", instant(window.start())), ("window_end", instant(window.end()))];
     ParamValues::from(values.map(|(name, value)| (name.to_owned(), value)).to_vec())
 }
 
 /// A table whose rows are put in before each run.
 #[derive(Debug)]
-struct TableSlot {
+pub(super) struct TableSlot {
     schema: SchemaRef,
     batches: Mutex<Vec<RecordBatch>>,
 }
 
 impl TableSlot {
-    fn put(&self, batches: Vec<RecordBatch>) {
+    /// A table with these columns, and no rows yet.
+    pub(super) fn new(schema: SchemaRef) -> Self {
+        Self { schema, batches: Mutex::default() }
+    }
+
+    pub(super) fn put(&self, batches: Vec<RecordBatch>) {
         *self.batches.lock().unwrap_or_else(PoisonError::into_inner) = batches;
     }
 }

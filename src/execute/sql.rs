@@ -11,16 +11,14 @@ use datafusion::sql::sqlparser::ast;
 
 use super::message::{self, Asked};
 use crate::error::{Code, Error, Result};
-use crate::spec::StepSpec;
-use crate::state::{Query, QueryRule, QuerySource, QueryStep};
+use crate::state::{Query, QueryCheck, QueryRule, QuerySource, QueryStep};
 
-/// Plans one step over the tables of `session`.
-pub(super) async fn plan_step(session: &SessionContext, step: &StepSpec) -> Result<DataFrame> {
+/// Plans one query over the tables of `session`.
+pub(super) async fn plan_query(session: &SessionContext, asked: Asked<'_>) -> Result<DataFrame> {
     let state = session.state();
     let dialect = state.config_options().sql_parser.dialect;
-    let asked = Asked::from(step);
     let wrong = |why: DataFusionError| message::sql_error(&asked, &why);
-    let statement = state.sql_to_statement(&step.sql, &dialect).map_err(wrong)?;
+    let statement = state.sql_to_statement(asked.sql, &dialect).map_err(wrong)?;
     if !is_query(&statement) {
         return Err(message::not_a_query(&asked));
     }
@@ -30,6 +28,31 @@ pub(super) async fn plan_step(session: &SessionContext, step: &StepSpec) -> Resu
     only_queries.verify_plan(&plan).map_err(|_| message::not_a_query(&asked))?;
     refuse_nondeterministic(&asked, &plan)?;
     Ok(DataFrame::new(session.state(), plan))
+}
+
+/// The tables that `sql` names; none where it cannot be parsed.
+pub(super) fn named_tables(session: &SessionContext, sql: &str) -> Vec<String> {
+    let state = session.state();
+    let dialect = state.config_options().sql_parser.dialect;
+    let statement = state.sql_to_statement(sql, &dialect);
+    let named = statement.and_then(|statement| state.resolve_table_references(&statement));
+    named.unwrap_or_default().iter().map(|table| table.table().to_owned()).collect()
+}
+
+/// Whether a planned query names `$window_start` or `$window_end`; another parameter is an error.
+pub(super) fn names_window(asked: &Asked<'_>, plan: &LogicalPlan) -> Result<bool> {
+    let mut any = false;
+    for name in plan.get_parameter_names().map_err(|why| bug(&why))? {
+        if !["$window_start", "$window_end"].contains(&name.as_str()) {
+            let text = format!("{asked} uses the unknown parameter {name}");
+            let error = Error::new(Code::BadSql, text)
+                .note(message::STANDING)
+                .hint("there are two: $window_start and $window_end");
+            return Err(message::at_word(error, asked, &name));
+        }
+        any = true;
+    }
+    Ok(any)
 }
 
 /// Whether it only asks: what else SQL can say would do something.
@@ -67,16 +90,20 @@ pub(super) fn nondeterministic(asked: &Asked<'_>, name: &str) -> Error {
     message::at_word(error, asked, name)
 }
 
-/// Whether two queries ask the same: the same steps over the same rows, whatever their comments and
-/// white space. SQL that cannot be parsed any more is compared as text.
+/// Whether two queries ask the same: the same steps over the same rows and the same checks,
+/// whatever their comments and white space. SQL that cannot be parsed any more is compared as text.
 #[must_use]
 pub fn is_same_query(a: &Query, b: &Query) -> bool {
     let is_same_step =
         |(a, b): (&QueryStep, &QueryStep)| a.name == b.name && is_same_sql("", &a.sql, &b.sql);
+    let is_same_check =
+        |(a, b): (&QueryCheck, &QueryCheck)| a.name == b.name && is_same_sql("", &a.sql, &b.sql);
     a.steps.len() == b.steps.len()
         && a.steps.iter().zip(&b.steps).all(is_same_step)
         && a.judged.len() == b.judged.len()
         && a.judged.iter().zip(&b.judged).all(|(a, b)| is_judged_alike(a, b))
+        && a.checks.len() == b.checks.len()
+        && a.checks.iter().zip(&b.checks).all(is_same_check)
 }
 
 fn is_judged_alike(a: &QuerySource, b: &QuerySource) -> bool {
@@ -115,7 +142,7 @@ mod tests {
 
     fn query(sql: &str) -> Query {
         let steps = vec![QueryStep { name: "s".to_owned(), sql: sql.to_owned() }];
-        Query { steps, judged: Vec::new() }
+        Query { steps, judged: Vec::new(), checks: Vec::new() }
     }
 
     #[test]
@@ -125,7 +152,19 @@ mod tests {
         let other = query("SELECT a, count(*) FROM t WHERE b > 2 GROUP BY a");
         assert!(is_same_query(&asked, &same));
         assert!(!is_same_query(&asked, &other));
-        assert!(!is_same_query(&asked, &Query { steps: Vec::new(), judged: Vec::new() }));
+        assert!(!is_same_query(
+            &asked,
+            &Query { steps: Vec::new(), judged: Vec::new(), checks: Vec::new() }
+        ));
+        let checked = |name: &str, sql: &str| {
+            let check = QueryCheck { name: name.to_owned(), sql: sql.to_owned() };
+            Query { checks: vec![check], ..asked.clone() }
+        };
+        let check = checked("few", "SELECT a FROM s WHERE a > 9");
+        assert!(is_same_query(&check, &checked("few", "SELECT a -- !\nFROM s WHERE a > 9")));
+        assert!(!is_same_query(&check, &asked));
+        assert!(!is_same_query(&check, &checked("few", "SELECT a FROM s WHERE a > 8")));
+        assert!(!is_same_query(&check, &checked("many", "SELECT a FROM s WHERE a > 9")));
         let broken = query("SELECT FROM WHERE");
         assert!(is_same_query(&broken, &broken) && !is_same_query(&broken, &asked));
     }

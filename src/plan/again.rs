@@ -19,6 +19,9 @@ pub fn computed_again(facts: &Facts<'_>, window: Window) -> Result<DueWindow, Er
         due: BTreeMap::new(),
         blocked: Vec::new(),
         empty: WindowSet::default(),
+        rows_needed_from: None,
+        rowless: 0,
+        withheld: WindowSet::default(),
     };
     let due = planner.due_window(window, Reason::Requested);
     if let Some(gone) = planner.missing_input(&due) {

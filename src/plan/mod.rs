@@ -13,6 +13,7 @@ mod aside;
 mod batches;
 mod requests;
 mod rollback;
+mod rowless;
 mod sight;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -25,6 +26,7 @@ pub use again::computed_again;
 pub use aside::{DueAside, asides, rows_aside};
 pub use batches::{BatchPlan, batches};
 pub use rollback::{PastRevision, Restore, Rollback, rollback};
+pub use rowless::ROWLESS_MAX;
 pub use sight::{Sight, WindowInput};
 pub use watermark::{Outside, closed_until, promises, source_watermark};
 
@@ -77,6 +79,9 @@ pub struct Plan {
     pub refused: Vec<(DueWindow, Error)>,
     /// Windows that are due, and wait for an input: it is on its way, or cannot be read, ascending.
     pub held: Vec<DueWindow>,
+    /// Stretches of closed windows without a row that may not be empty, ascending; as many as
+    /// [`ROWLESS_MAX`] others are refused for it already.
+    pub withheld: Vec<TimeRange>,
     /// Windows that see rows and are not closed yet, ascending.
     pub open: Vec<Window>,
     /// Where the row of windows begins, should the watermark not have moved before.
@@ -152,13 +157,17 @@ impl Plan {
 /// Everything that is due.
 #[must_use]
 pub fn plan(facts: &Facts<'_>) -> Plan {
+    let sight = Sight::new(facts.spec, facts.ledger);
     let mut planner = Planner {
         facts,
-        sight: Sight::new(facts.spec, facts.ledger),
+        sight,
         closed_until: closed_until(facts.spec, facts.state),
         due: BTreeMap::new(),
         blocked: Vec::new(),
         empty: WindowSet::default(),
+        rows_needed_from: rowless::rows_needed_from(facts, sight),
+        rowless: 0,
+        withheld: WindowSet::default(),
     };
     planner.in_doubt();
     planner.failed_before();
@@ -178,6 +187,12 @@ struct Planner<'a> {
     /// Closed windows that may not be taken up, because a listed file cannot be read.
     blocked: Vec<DueWindow>,
     empty: WindowSet,
+    /// From where on a window without a row has too few; `None`: it may be empty anywhere.
+    rows_needed_from: Option<EventTime>,
+    /// How many windows are due that have no row and may not be empty.
+    rowless: usize,
+    /// Such windows that are more than are refused at once.
+    withheld: WindowSet,
 }
 
 impl Planner<'_> {
@@ -247,7 +262,7 @@ impl Planner<'_> {
                 state.skipped.gaps(at, until).next().map(|gap| gap.1),
             ];
             let stop = stops.into_iter().flatten().fold(until, EventTime::min);
-            self.empty.insert(at, stop);
+            self.no_rows(at, stop, reason);
             // Never at a standstill, whatever the two ways to look at the ledger say.
             at = if stop > at { stop } else { window.end() };
         }
@@ -318,10 +333,14 @@ impl Planner<'_> {
         let state = self.facts.state;
         let may_have_object = state.is_computed(start) || state.in_doubt.contains_key(&start);
         let sees_rows = Window::new(start, end).is_some_and(|window| self.sight.has_rows(window));
+        let is_committed = state.empty.contains(start) || state.skipped.contains(start);
         if may_have_object || sees_rows {
             self.add(start, end, reason);
-        } else {
+        } else if is_committed {
+            // As an operator said, or as the limits were: that is not taken back.
             self.empty.insert(start, end);
+        } else {
+            self.no_rows(start, end, reason);
         }
     }
 
@@ -330,7 +349,8 @@ impl Planner<'_> {
         let mut plan = Plan { base, met, open: self.open_windows(), ..Plan::default() };
         for (window, reason) in self.due.values() {
             let due = self.due_window(*window, *reason);
-            match self.missing_input(&due).or_else(|| self.shared_path(&due)) {
+            let refused = self.missing_input(&due).or_else(|| self.shared_path(&due));
+            match refused.or_else(|| self.too_few_rows(&due)) {
                 Some(error) => plan.refused.push((due, error)),
                 None if self.is_waiting(&due) => plan.held.push(due),
                 None => plan.windows.push(due),
@@ -348,6 +368,7 @@ impl Planner<'_> {
         plan.windows.sort_by_key(|due| (rank(due.reason), due.window));
         let range = |(start, end)| TimeRange { start, end };
         plan.empty = self.empty.ranges().map(range).collect();
+        plan.withheld = self.withheld.ranges().map(range).collect();
         plan
     }
 

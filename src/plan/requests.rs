@@ -22,6 +22,7 @@ impl Planner<'_> {
                 let (start, end) = (range.start, range.end);
                 self.due.range(range).any(|(start, _)| self.is_owed(*id, request, *start))
                     || self.empty.ranges().any(|(from, to)| from < end && start < to)
+                    || self.withheld.ranges().any(|(from, to)| from < end && start < to)
             });
             if !is_due {
                 met.push(*id);
@@ -76,9 +77,10 @@ impl Planner<'_> {
             for window in self.facts.spec.grid.windows_from(from, to) {
                 if self.sight.has_rows(window) {
                     self.add(window.start(), window.end(), Reason::Requested);
-                } else {
+                } else if !self.needs_rows(window.start()) {
                     self.empty.insert(window.start(), window.end());
                 }
+                // Else it stays skipped: no reprocessing gives it a row.
             }
         }
     }

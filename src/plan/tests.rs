@@ -5,6 +5,7 @@
 mod margins;
 mod properties;
 mod rollback;
+mod rowless;
 mod segments;
 pub(crate) mod story;
 

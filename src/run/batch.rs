@@ -65,6 +65,7 @@ impl Worker<'_> {
             due: plan.windows.into_iter().map(|due| (due.window.start(), due)).collect(),
             staging: self.project.staging(&spec.name),
             epoch: self.state().epoch,
+            is_gated: true,
         };
         let computing = Computing { executor, stop, stopped: Mutex::default() };
         let seq = self.publisher.batch(batch, &computing).await?;

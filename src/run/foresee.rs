@@ -12,10 +12,12 @@ use crate::plan::{
     Facts, Outdated, Outside, Plan, Sight, admission, asides, judge_lateness, plan, promises,
 };
 use crate::source::{Discovery, Upstream, Upstreams, discover, reference_versions};
-use crate::spec::{DedupSpec, OnReferenceChange, PipelineSpec, RuleSpec, SourceSpec, StepSpec};
+use crate::spec::{
+    CheckSpec, DedupSpec, OnReferenceChange, PipelineSpec, RuleSpec, SourceSpec, StepSpec,
+};
 use crate::state::{
-    Query, QueryDedup, QueryRule, QuerySource, QueryStep, References, Request, RowCounts,
-    SegmentRef, State,
+    Query, QueryCheck, QueryDedup, QueryRule, QuerySource, QueryStep, References, Request,
+    RowCounts, SegmentRef, State,
 };
 use crate::time::{EventTime, Span};
 
@@ -204,7 +206,13 @@ fn foresee_admission(
 pub(super) fn query_of(spec: &PipelineSpec) -> Query {
     let step = |step: &StepSpec| QueryStep { name: step.name.clone(), sql: step.sql.clone() };
     let judged = spec.sources.iter().filter(|source| source.is_judged());
-    Query { steps: spec.steps.iter().map(step).collect(), judged: judged.map(judged_of).collect() }
+    // How severe a check is changes no result, as the limits of `quality` do not.
+    let check = |check: &CheckSpec| QueryCheck { name: check.name.clone(), sql: check.sql.clone() };
+    Query {
+        steps: spec.steps.iter().map(step).collect(),
+        judged: judged.map(judged_of).collect(),
+        checks: spec.checks.iter().map(check).collect(),
+    }
 }
 
 fn judged_of(source: &SourceSpec) -> QuerySource {

@@ -208,6 +208,7 @@ impl Worker<'_> {
                 inputs: past.inputs.clone(),
                 rows: past.rows,
                 balance: past.balance.clone(),
+                checks: past.checks.clone(),
                 outputs,
             });
         }

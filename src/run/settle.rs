@@ -75,6 +75,7 @@ impl Worker<'_> {
             due: BTreeMap::from([(failed.start, due)]),
             staging: self.project.staging(&spec.name),
             epoch: self.publisher.state().epoch,
+            is_gated: false,
         };
         let ended = self.publisher.batch(batch, &executor).await;
         self.sweep_staged();

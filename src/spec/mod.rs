@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+mod check;
 mod location;
 mod quality;
 mod reference;
 mod source;
 
+pub use check::{CheckSpec, QualitySpec, Ratio, Severity};
 pub use location::{Location, Prefix, Scheme, normal};
 pub use quality::{DedupSpec, Keep, OnViolation, QUARANTINE, QuarantineSpec, RuleSpec};
 pub use reference::{OnReferenceChange, ReferenceSpec};
@@ -111,6 +113,10 @@ pub struct PipelineSpec {
     pub references: Vec<ReferenceSpec>,
     /// The queries in order: each sees the sources and the steps before it by name.
     pub steps: Vec<StepSpec>,
+    /// What is asked of every result before it is published.
+    pub checks: Vec<CheckSpec>,
+    /// How many bad rows a window may have, and how few it must have.
+    pub quality: QualitySpec,
     /// What is published, each from one step; never empty.
     pub outputs: Vec<OutputSpec>,
     /// Where quarantined rows lie, one for each source.
@@ -140,7 +146,7 @@ pub struct StepSpec {
     pub origin: SqlOrigin,
 }
 
-/// Where a step's SQL was written.
+/// Where SQL was written.
 #[derive(Clone, Debug)]
 pub struct SqlOrigin {
     /// The file as the user names it: `config.toml`, or the `sql_file`.

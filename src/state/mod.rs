@@ -21,12 +21,13 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use apply::Violation;
 pub use entry::{
     Aside, AsideFailure, AsideFile, BALANCE_FILES_MAX, Balance, BatchOutput, BatchWindow, Begin,
-    BeginAside, BlankWindow, Body, ClaimReason, Column, Columns, ColumnsFile, Commit,
-    CommittedOutput, CommittedWindow, Entry, FORMAT, Failed, FailedWindow, FileBalance, GcMark,
-    GcSweep, Inputs, InputsDigest, LateKind, LateWindow, LostOutput, MarkedObject, PromisedBy,
-    Query, QueryDedup, QueryRule, QuerySource, QueryStep, Reason, ReferenceVersion, References,
-    Request, Retire, RetirePhase, RollbackTo, RuleCount, SegmentRef, Shape, ShapeOutput,
-    ShapeSource, Skip, SourceWatermark, TimeRange, Verb, WatermarkMove, Watermarks, Who,
+    BeginAside, BlankWindow, Body, CHECK_ROWS_MAX, CheckCount, ClaimReason, Column, Columns,
+    ColumnsFile, Commit, CommittedOutput, CommittedWindow, Entry, FORMAT, Failed, FailedWindow,
+    FileBalance, GcMark, GcSweep, Inputs, InputsDigest, LateKind, LateWindow, LostOutput,
+    MarkedObject, PromisedBy, Query, QueryCheck, QueryDedup, QueryRule, QuerySource, QueryStep,
+    Reason, ReferenceVersion, References, Request, Retire, RetirePhase, RollbackTo, RuleCount,
+    SegmentRef, Shape, ShapeOutput, ShapeSource, Skip, SourceWatermark, TimeRange, Verb,
+    WatermarkMove, Watermarks, Who,
 };
 
 pub use collapse::Computed;

@@ -37,7 +37,8 @@ fn broken_by(log: &Log, body: Body) -> Invariant {
 /// As [`broken_by`], of an entry that differs from a good one by `change`.
 #[track_caller]
 fn broken_when(log: &Log, change: impl FnOnce(&mut Entry)) -> Invariant {
-    let mut entry = log.entry(Body::Query(Query { steps: Vec::new(), judged: Vec::new() }));
+    let mut entry =
+        log.entry(Body::Query(Query { steps: Vec::new(), judged: Vec::new(), checks: Vec::new() }));
     change(&mut entry);
     log.clone().offer(entry).unwrap_err().invariant
 }
@@ -154,8 +155,12 @@ fn the_shape_is_fixed_once_and_the_newest_query_counts() {
     log.add(Body::Shape(shape.clone()));
     assert_eq!(broken_by(&log, Body::Shape(shape)), Invariant::Wi1);
 
-    let seq = log.add(Body::Query(Query { steps: Vec::new(), judged: Vec::new() }));
-    assert_eq!(log.state.query(), Some((seq, &Query { steps: Vec::new(), judged: Vec::new() })));
+    let seq =
+        log.add(Body::Query(Query { steps: Vec::new(), judged: Vec::new(), checks: Vec::new() }));
+    assert_eq!(
+        log.state.query(),
+        Some((seq, &Query { steps: Vec::new(), judged: Vec::new(), checks: Vec::new() }))
+    );
 }
 
 #[test]

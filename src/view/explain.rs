@@ -182,13 +182,15 @@ enum Work<'a> {
     Empty(Box<DueWindow>),
     Refuse(&'a DueWindow, &'a Error),
     Wait(&'a DueWindow),
+    /// It has no row and needs some, as so many windows before it that are refused.
+    Withhold(Box<DueWindow>),
 }
 
 impl Work<'_> {
     fn due(&self) -> &DueWindow {
         match self {
             Self::Compute(due) | Self::Refuse(due, _) | Self::Wait(due) => due,
-            Self::Empty(due) => due,
+            Self::Empty(due) | Self::Withhold(due) => due,
         }
     }
 }
@@ -206,12 +208,11 @@ impl<'a> Explained<'a> {
     fn work(&self) -> Option<Work<'a>> {
         let (plan, window) = (self.plan, self.window());
         let is_it = |due: &&DueWindow| due.window == window;
-        let empty = || {
-            let mut ranges = plan.empty.iter();
-            let holds =
-                |range: &TimeRange| range.start <= window.start() && window.start() < range.end;
-            ranges.any(holds).then(|| Work::Empty(Box::new(self.empty_due())))
-        };
+        let holds = |range: &TimeRange| range.start <= window.start() && window.start() < range.end;
+        let empty =
+            || plan.empty.iter().any(holds).then(|| Work::Empty(Box::new(self.empty_due())));
+        let withheld =
+            || plan.withheld.iter().any(holds).then(|| Work::Withhold(Box::new(self.empty_due())));
         let refused = || {
             let (due, why) = plan.refused.iter().find(|(due, _)| due.window == window)?;
             Some(Work::Refuse(due, why))
@@ -223,6 +224,7 @@ impl<'a> Explained<'a> {
             .or_else(refused)
             .or_else(|| plan.held.iter().find(is_it).map(Work::Wait))
             .or_else(empty)
+            .or_else(withheld)
     }
 
     /// The window as it is due where the plan only says that it would be committed as empty.

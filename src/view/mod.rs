@@ -43,6 +43,16 @@ pub fn hint(code: &str) -> Option<&'static str> {
             "put the file back and run `highwater run`; if it is gone for good, set `on_removed = \
              \"recompute\"` in its source: the window is computed without it"
         }
+        Code::QualityGate => {
+            "mend the input, or change the limits under `quality`: within them, bad rows are put \
+             into quarantine, where they can be looked at; a window that was never committed can \
+             be left out: `highwater skip`"
+        }
+        Code::CheckFailed => {
+            "mend the input or the query; to publish it all the same, and look at it there, set \
+             severity = \"warn\"; a window that was never committed can be left out: \
+             `highwater skip`"
+        }
         Code::WindowTooLarge => "raise `max_object_bytes` or `memory_limit` in [engine]",
         Code::StorageFull => "make room and run `highwater run` again",
         Code::StoreFailed => "mend what the message names and run `highwater run` again",

@@ -224,12 +224,16 @@ fn notes(
         let (windows, first) = (plan.held.len(), spec.grid.label(due.window));
         format!("windows that wait for an input: {windows}, the first is {first}")
     });
+    let withheld = plan.withheld.first().map(|range| {
+        let first = label(range.start).unwrap_or_default();
+        format!("windows without a row that wait behind those, for min_rows: from {first} on")
+    });
     let outdated = (plan.outdated > 0).then(|| {
         let windows = plan.outdated;
         format!(
             "computed with another query or reference: {windows}; `reprocess --outdated` renews"
         )
     });
-    let notes = failed.chain(refused).chain(held).chain(waiting);
+    let notes = failed.chain(refused).chain(withheld).chain(held).chain(waiting);
     notes.chain(outdated).chain(requests).collect()
 }

@@ -11,6 +11,7 @@
 mod aside;
 mod chain;
 mod checkpoint;
+mod checks;
 mod cli;
 mod clock;
 mod corpus;

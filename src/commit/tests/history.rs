@@ -112,6 +112,7 @@ fn published(log: &Log, aim: Aim, reason: Reason, answer: &WriteAnswer) -> (Outc
                 rows: RowCounts { input: rows, used: rows, out: rows, ..RowCounts::default() },
                 outputs: vec![staged.clone()],
                 balance: Balance::default(),
+                checks: Vec::new(),
             })]),
             Effect::Observe { object, .. } => Event::Observed(object, Ok(None)),
             Effect::Keep { object, .. } => Event::Kept(object, Ok(true)),

@@ -363,5 +363,6 @@ fn computed(window: &BatchWindow, content: Option<&ContentHash>) -> ComputedWind
         rows: RowCounts { input: 1, used: 1, out: 1, ..RowCounts::default() },
         outputs: window.outputs.iter().map(staged).collect(),
         balance: Balance::default(),
+        checks: Vec::new(),
     }
 }

@@ -28,7 +28,7 @@ use crate::ledger::{FileId, FileRecord, InputVersion, Ledger};
 use crate::plan::*;
 use crate::spec::{
     Closes, FolderSpec, OnExpired, OnMissingColumn, OnNullTime, OnQueryChange, OnRemoved,
-    OnTypeChange, PipelineSpec, SourceOrigin, SourceSpec,
+    OnTypeChange, PipelineSpec, QualitySpec, SourceOrigin, SourceSpec,
 };
 use crate::state::tests::log::{
     Log, claim, commit, failed, hour, hour_of, request, skip, watermark,
@@ -103,7 +103,11 @@ impl Story {
             }
             ("query", []) => {
                 self.outdated.queries = self.log.state.queries.keys().copied().collect();
-                self.log.add(Body::Query(Query { steps: Vec::new(), judged: Vec::new() }));
+                self.log.add(Body::Query(Query {
+                    steps: Vec::new(),
+                    judged: Vec::new(),
+                    checks: Vec::new(),
+                }));
             }
             ("follow", []) => self.spec.on_query_change = OnQueryChange::Reprocess,
             ("gone", []) => drop(self.missing.insert(file_id(words[0]))),
@@ -120,6 +124,9 @@ impl Story {
                 let sources = &mut self.spec.sources;
                 let source = sources.iter_mut().find(|source| source.table == words[0]);
                 source.unwrap().margins = margins;
+            }
+            ("min_rows", [rows]) => {
+                self.spec.quality.min_rows = u64::try_from(*rows).unwrap();
             }
             ("begin", [at]) => self.spec.begin = Some(hour(*at)),
             ("delay", [hours]) => {
@@ -238,6 +245,9 @@ pub(crate) fn render(plan: &Plan) -> String {
     for (due, error) in &plan.refused {
         writeln!(text, "refuse {} {}", name(due.window.start()), error.code()).unwrap();
     }
+    for range in &plan.withheld {
+        writeln!(text, "withhold {}..{}", name(range.start), name(range.end)).unwrap();
+    }
     for due in &plan.held {
         writeln!(text, "hold {}", name(due.window.start())).unwrap();
     }
@@ -296,6 +306,8 @@ fn spec() -> PipelineSpec {
         sources: vec![source("t")],
         references: Vec::new(),
         steps: Vec::new(),
+        checks: Vec::new(),
+        quality: QualitySpec::default(),
         outputs: Vec::new(),
         quarantines: Vec::new(),
         aside: "aside".to_owned(),

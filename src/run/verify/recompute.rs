@@ -155,6 +155,8 @@ impl Oracle<'_> {
             due: due.collect::<BTreeMap<_, _>>(),
             staging: self.scratch.0.clone(),
             epoch: Epoch(0),
+            // What was published may be compared whatever the limits are now.
+            is_gated: false,
         };
         let computed = executor.compute(&batch, std::future::pending()).await;
         for staged in computed.iter().flatten().flat_map(|window| &window.outputs) {

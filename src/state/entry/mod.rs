@@ -24,8 +24,8 @@ pub use inputs::{
 pub use retire::{Retire, RetirePhase};
 pub use rollback::{BlankWindow, LostOutput, RollbackTo};
 pub use window::{
-    BatchOutput, BatchWindow, Begin, Commit, CommittedOutput, CommittedWindow, Failed,
-    FailedWindow, InputsDigest, Reason, WatermarkMove,
+    BatchOutput, BatchWindow, Begin, CHECK_ROWS_MAX, CheckCount, Commit, CommittedOutput,
+    CommittedWindow, Failed, FailedWindow, InputsDigest, Reason, WatermarkMove,
 };
 
 use serde::{Deserialize, Serialize};
@@ -268,6 +268,18 @@ pub struct Query {
     /// The sources of which not every row need be used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub judged: Vec<QuerySource>,
+    /// What is asked of the result.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<QueryCheck>,
+}
+
+/// A query over the result of a window that must return no rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueryCheck {
+    /// Its name.
+    pub name: String,
+    /// Its SQL as written.
+    pub sql: String,
 }
 
 /// What is done to the rows of a source before they are queried.

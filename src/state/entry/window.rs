@@ -148,6 +148,9 @@ pub struct CommittedWindow {
     /// The same by rule and file, where not every row was used.
     #[serde(default, skip_serializing_if = "Balance::is_empty")]
     pub balance: Balance,
+    /// What its checks found, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckCount>,
     /// Its objects.
     pub outputs: Vec<CommittedOutput>,
     /// Whether its rows are those published before: the objects were not touched, the revision is
@@ -157,6 +160,18 @@ pub struct CommittedWindow {
     /// The revision whose rows these are, if it was not computed but restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restores: Option<Revision>,
+}
+
+/// The most rows of one check that are counted: that many stand for at least as many.
+pub const CHECK_ROWS_MAX: u64 = 1_000;
+
+/// What a check found in the result of a window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckCount {
+    /// The check.
+    pub name: String,
+    /// The rows that it returned, at most [`CHECK_ROWS_MAX`].
+    pub rows: u64,
 }
 
 /// The inputs of a window in one line.

@@ -174,6 +174,7 @@ prop_compose! {
         sha256 in any_hash(),
         outputs in few((any::<[String; 2]>(), any::<[u64; 2]>(), any_hash(), any_uuid())),
         sum: Option<u128>, unchanged: bool, restores: Option<u32>,
+        checks in few(any::<(String, u64)>()),
     ) -> CommittedWindow {
         let content = sum.map(|sum| ContentHash::new("a", sum));
         let output = |([name, path], [bytes, rows], sha256, att): ([String; 2], [u64; 2], _, _)| {
@@ -191,6 +192,7 @@ prop_compose! {
             unchanged,
             restores: restores.map(Revision),
             balance: Balance::default(),
+            checks: checks.into_iter().map(|(name, rows)| CheckCount { name, rows }).collect(),
         }
     }
 }
@@ -276,9 +278,14 @@ fn any_shape() -> impl Strategy<Value = Body> {
 }
 
 fn any_query() -> impl Strategy<Value = Body> {
-    few(any::<[String; 2]>()).prop_map(|steps| {
+    (few(any::<[String; 2]>()), few(any::<[String; 2]>())).prop_map(|(steps, checks)| {
         let step = |[name, sql]: [String; 2]| QueryStep { name, sql };
-        Body::Query(Query { steps: steps.into_iter().map(step).collect(), judged: Vec::new() })
+        let check = |[name, sql]: [String; 2]| QueryCheck { name, sql };
+        Body::Query(Query {
+            steps: steps.into_iter().map(step).collect(),
+            judged: Vec::new(),
+            checks: checks.into_iter().map(check).collect(),
+        })
     })
 }
 

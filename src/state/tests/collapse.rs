@@ -154,7 +154,9 @@ fn bodies(log: &Log, step: Step, batch: u128) -> Vec<Body> {
         Step::Again(at, true) => ended(&[at], moved(at, at + 1)),
         Step::Again(at, false) => vec![Body::Begin(log.batch(batch, &[at]))],
         Step::Late(at) => vec![Body::Inputs(log.inputs(vec![late(at)]))],
-        Step::Query => vec![Body::Query(Query { steps: Vec::new(), judged: Vec::new() })],
+        Step::Query => {
+            vec![Body::Query(Query { steps: Vec::new(), judged: Vec::new(), checks: Vec::new() })]
+        }
         Step::Ask => vec![request(Verb::Reprocess, 0, HOURS)],
         Step::Met => {
             let done = log.state.requests.keys().next();

@@ -40,6 +40,7 @@ fn golden() -> Log {
             sql: "SELECT count(*) AS n\nFROM orders -- „all“".to_owned(),
         }],
         judged: Vec::new(),
+        checks: Vec::new(),
     };
     let shops = InputVersion {
         size: 700,

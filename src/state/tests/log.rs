@@ -95,6 +95,7 @@ pub(crate) fn commit(batch: &Begin) -> Commit {
         unchanged: false,
         restores: None,
         balance: Balance::default(),
+        checks: Vec::new(),
     };
     Commit {
         batch: batch.batch,
@@ -157,7 +158,7 @@ impl Log {
         let step = QueryStep { name: "hourly".to_owned(), sql: "SELECT 1".to_owned() };
         let mut log = Self::new();
         log.add(claim());
-        log.add(Body::Query(Query { steps: vec![step], judged: Vec::new() }));
+        log.add(Body::Query(Query { steps: vec![step], judged: Vec::new(), checks: Vec::new() }));
         log
     }
 

@@ -143,7 +143,7 @@ fn while_it_is_retired_nothing_is_published_or_asked_for() {
         Body::Begin(log.batch(7, &[11])),
         Body::Inputs(log.inputs(Vec::new())),
         request(Verb::Backfill, 0, 1),
-        Body::Query(Query { steps: Vec::new(), judged: Vec::new() }),
+        Body::Query(Query { steps: Vec::new(), judged: Vec::new(), checks: Vec::new() }),
         retire(RetirePhase::Announced, None),
         retire(RetirePhase::Done, Some("hourly")),
     ] {

@@ -2,7 +2,7 @@
 
 use super::{EventKind, Explained, LeftOut, WhyLeftOut, Work};
 use crate::id::PipelineName;
-use crate::plan::source_watermark;
+use crate::plan::{ROWLESS_MAX, source_watermark};
 use crate::spec::{OnQueryChange, SourceSpec};
 use crate::time::{EventTime, Span};
 
@@ -94,7 +94,7 @@ impl Explained<'_> {
             _ if state.in_doubt.contains_key(&start) => Standing::InDoubt,
             Some(Work::Refuse(..)) => Standing::Failed,
             _ if is_failed => Standing::Failed,
-            Some(Work::Wait(_)) => Standing::Held,
+            Some(Work::Wait(_) | Work::Withhold(_)) => Standing::Held,
             Some(_) if state.is_committed(self.window()) => Standing::Stale,
             Some(_) => Standing::Pending,
             None if state.is_computed(start) => Standing::Committed,
@@ -133,6 +133,13 @@ impl Explained<'_> {
         let on_its_way = left_out.iter().find(|left| left.why == WhyLeftOut::Held);
         if let (Some(Work::Wait(_)), Some(input)) = (work, on_its_way) {
             return Some(format!("it waits for {}, which is on its way", input.name));
+        }
+        if let Some(Work::Withhold(_)) = work {
+            let min = self.spec().quality.min_rows;
+            return Some(format!(
+                "it has no row, fewer than min_rows = {min}, as {ROWLESS_MAX} windows before it \
+                 that are refused"
+            ));
         }
         match state {
             Standing::InDoubt | Standing::Failed | Standing::Stale | Standing::Pending => None,

@@ -6,7 +6,7 @@ use super::history::{OutputDoc, output};
 use super::{ErrorDoc, SCHEMA};
 use crate::id::{Generation, PipelineName, Revision, RunId, Seq};
 use crate::spec::PipelineSpec;
-use crate::state::{Balance, Reason, RowCounts};
+use crate::state::{Balance, CheckCount, Reason, RowCounts};
 use crate::time::{EventTime, ProcessingTime};
 use crate::view::{
     ColumnChange, EventKind, ExplainView, InputView, LeftOut, Mistake, SourceStanding, WindowEvent,
@@ -189,6 +189,9 @@ pub struct EventDoc {
     /// What became of its rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<RowCounts>,
+    /// What its checks found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckCount>,
     /// Why it was skipped, in the operator's words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -306,6 +309,7 @@ fn event(event: &WindowEvent) -> EventDoc {
         unchanged: None,
         restores: None,
         rows: None,
+        checks: Vec::new(),
         why: None,
         error: None,
         columns: event.columns.iter().map(column).collect(),
@@ -317,6 +321,7 @@ fn event(event: &WindowEvent) -> EventDoc {
             document.unchanged = Some(window.unchanged);
             document.restores = window.restores;
             document.rows = Some(window.rows);
+            document.checks.clone_from(&window.checks);
         }
         EventKind::Empty(_) => {}
         EventKind::Skipped(why) => document.why = Some(why.clone()),

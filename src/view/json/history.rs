@@ -6,7 +6,8 @@ use super::ErrorDoc;
 use crate::hash::Sha256;
 use crate::id::{PipelineName, Revision, RunId, Seq};
 use crate::state::{
-    Balance, CommittedOutput, CommittedWindow, FailedWindow, LostOutput, Reason, RowCounts,
+    Balance, CheckCount, CommittedOutput, CommittedWindow, FailedWindow, LostOutput, Reason,
+    RowCounts,
 };
 use crate::time::{EventTime, ProcessingTime};
 
@@ -97,6 +98,9 @@ pub struct CommitWindowDoc {
     /// The same by rule and file, where not every row was used.
     #[serde(skip_serializing_if = "Balance::is_empty")]
     pub balance: Balance,
+    /// What its checks found, if it had any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckCount>,
     /// Its objects.
     pub outputs: Vec<OutputDoc>,
 }
@@ -133,6 +137,7 @@ pub fn committed(window: &CommittedWindow, restorable: bool) -> CommitWindowDoc 
         restorable,
         rows: window.rows,
         balance: window.balance.clone(),
+        checks: window.checks.clone(),
         outputs: window.outputs.iter().map(output).collect(),
     }
 }

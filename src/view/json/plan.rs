@@ -38,6 +38,9 @@ pub struct PlanPipelineDoc {
     pub refused: Vec<FailedWindow>,
     /// Windows that are due and wait for an input that is on its way.
     pub held: Vec<DueDoc>,
+    /// Stretches of closed windows without a row that wait behind others that are refused for
+    /// `min_rows`.
+    pub withheld: Vec<TimeRange>,
     /// Stretches of closed windows without a row.
     pub empty: Vec<TimeRange>,
     /// Windows that see rows and are not closed.
@@ -115,6 +118,7 @@ pub fn plan(
         windows: plan.windows.iter().map(due).collect(),
         refused: plan.refused.iter().map(refused).collect(),
         held: plan.held.iter().map(due).collect(),
+        withheld: plan.withheld.clone(),
         empty: plan.empty.clone(),
         open: plan.open.iter().map(range).collect(),
         outdated: plan.outdated,

@@ -205,7 +205,8 @@ fn event(what: &EventKind) -> Vec<String> {
         EventKind::Committed(window) => {
             let unchanged = if window.unchanged { ", unchanged" } else { "" };
             let rows = [window.rows.input, window.rows.out, window.rows.late].map(grouped);
-            let why = format!("{}{unchanged}", super::history::why(window));
+            let found = super::history::found(std::slice::from_ref(window));
+            let why = format!("{}{unchanged}{found}", super::history::why(window));
             [window.rev.to_string(), why].into_iter().chain(rows).collect()
         }
         EventKind::Empty(_) => vec![String::new(), "empty".to_owned()],

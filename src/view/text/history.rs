@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{grouped, labels, lines, right, sum, table};
+use super::{counted, grouped, labels, lines, right, sum, table};
 use crate::spec::PipelineSpec;
 use crate::state::{CommittedWindow, TimeRange};
 use crate::time::{EventTime, ProcessingTime};
@@ -126,7 +126,7 @@ fn committed(
             labels(spec, (first.start, first.end), (last.start, last.end)),
             group.len().to_string(),
             format!("{}{}", first.rev, standing(first).mark()),
-            why(first),
+            format!("{}{}", why(first), found(group)),
             count(|window| window.rows.input),
             count(|window| window.rows.out),
             count(|window| window.rows.late),
@@ -143,6 +143,15 @@ pub(super) fn why(window: &CommittedWindow) -> String {
     match window.restores {
         Some(rev) if !window.unchanged => format!("back to {rev}"),
         _ => window.reason.as_str().to_owned(),
+    }
+}
+
+/// How many rows the checks of `windows` found, if any.
+pub(super) fn found(windows: &[CommittedWindow]) -> String {
+    let rows = |window: &CommittedWindow| sum(&window.checks, |check| check.rows);
+    match sum(windows, rows) {
+        0 => String::new(),
+        rows => format!(", checks found {}", counted(rows, "row")),
     }
 }
 

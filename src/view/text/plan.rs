@@ -2,14 +2,15 @@
 
 use std::fmt::Write;
 
+use super::history::whole;
 use super::{
     bytes, counted, grouped, instant, instant_after, labels, lag, lines, number, objects, right,
     sign, sum, table,
 };
 use crate::id::PipelineName;
-use crate::plan::{DueWindow, Plan};
+use crate::plan::{DueWindow, Plan, ROWLESS_MAX};
 use crate::spec::PipelineSpec;
-use crate::state::{Reason, RowCounts, State};
+use crate::state::{Reason, RowCounts, State, TimeRange};
 use crate::time::{ProcessingTime, Span};
 use crate::window::Window;
 
@@ -45,6 +46,14 @@ pub fn plan(
         let windows = counted(number(plan.held.len()), "window");
         let _ =
             writeln!(text, "  waiting   {windows}, {which}: an input is on its way or in the way");
+    }
+    if let (Some(first), Some(last)) = (plan.withheld.first(), plan.withheld.last()) {
+        let which = whole(spec, TimeRange { start: first.start, end: last.end });
+        let _ = writeln!(
+            text,
+            "  waiting   windows without a row, {which}: {ROWLESS_MAX} are refused for min_rows \
+             before them"
+        );
     }
     text.push_str(&not_yet(spec, plan));
     if plan.outdated > 0 {

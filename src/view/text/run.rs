@@ -24,7 +24,8 @@ pub fn committed(spec: &PipelineSpec, window: &CommittedWindow) -> String {
         Some(rev) => ('<', format!(", as in revision {rev}")),
         None => (sign(window.reason, window.rev.0), String::new()),
     };
-    format!("{sign} {label}    {input} → {out} rows{same}{late}")
+    let found = super::history::found(std::slice::from_ref(window));
+    format!("{sign} {label}    {input} → {out} rows{same}{late}{found}")
 }
 
 /// One window of a run that failed.
