@@ -1,10 +1,12 @@
 //! What a command did, as data; and who is told while it does it.
 
 mod manifest;
+mod rows;
 mod upkeep;
 mod verified;
 
 pub use manifest::{Manifest, ManifestFile};
+pub use rows::{Fate, Original, Quarantined, QuarantinedRow, Trace, TracedCommit, TracedRow};
 pub use upkeep::{Orphan, Retired, Standing, Vacuumed};
 pub use verified::{Problem, ProblemKind, Recomputed, Verified};
 

@@ -1,8 +1,15 @@
 //! What can be typed. The comments here are the help.
 
+mod rows;
+
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+
+pub(super) use rows::{
+    By, QuarantineArgs, QuarantineCommand, QuarantineListArgs, QuarantineRetryArgs,
+    QuarantineShowArgs, Stretch, TraceArgs,
+};
 
 /// Incremental batch jobs over Parquet, driven by event-time watermarks
 #[derive(Debug, Parser)]
@@ -126,6 +133,10 @@ pub(super) enum Command {
     Manifest(ManifestArgs),
     /// Compare every output and the log with what was committed; exits 1 if anything differs
     Verify(VerifyArgs),
+    /// Rows that rules put aside: how many, which and why; computes their windows again
+    Quarantine(QuarantineArgs),
+    /// What became of the rows that a condition holds for: used, put aside, duplicate of which, …
+    Trace(TraceArgs),
     /// Commit windows without computing them, so that nothing blocks for ever
     Skip(SkipArgs),
     /// Requests that are not done yet
@@ -351,7 +362,10 @@ pub(super) struct Level {
     /// The log from its first entry, its list, its ledger; no outputs
     #[arg(long)]
     pub(super) log: bool,
-    /// The same, presence and size of every output, and what else lies among them
+    /// The log, and that every row of every input is in exactly one place, for all time
+    #[arg(long, conflicts_with_all = ["from", "to"])]
+    pub(super) balance: bool,
+    /// The log, presence and size of every output, and what else lies among them
     #[arg(long)]
     pub(super) sizes: bool,
     /// The same, and every byte, page and row of every output (the default)

@@ -16,11 +16,13 @@ mod manifest;
 mod output;
 mod plan;
 mod progress;
+mod quarantine;
 mod requests;
 mod retire;
 mod rollback;
 mod run;
 mod status;
+mod trace;
 mod vacuum;
 mod verify;
 
@@ -99,6 +101,8 @@ fn start(cli: &Cli, output: &Output) -> Result<u8, Failed> {
             Command::Lease(args) => lease::lease(&project, args, output).await,
             Command::Manifest(args) => manifest::manifest(&project, args, output).await,
             Command::Verify(args) => verify::verify(&project, args, output).await,
+            Command::Quarantine(args) => quarantine::quarantine(&project, args, output).await,
+            Command::Trace(args) => trace::trace(&project, args, output).await,
             Command::Skip(args) => run::skip(&project, args, output).await,
             Command::Requests(args) => requests::requests(&project, args, output).await,
             Command::Retire(args) => retire::retire(&project, args, output).await,

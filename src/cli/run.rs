@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use super::args::{BackfillArgs, ReprocessArgs, RunArgs, SkipArgs};
+use super::args::{BackfillArgs, ReprocessArgs, RunArgs, SkipArgs, Writing};
 use super::output::Output;
 use super::progress::Progress;
 use super::{Failed, damaged, load, of_pipeline, plan};
@@ -70,11 +70,34 @@ pub(super) async fn reprocess(
             None => return Ok(carry_out(project, &[], &Asked::Run, output).await.0),
         };
     }
-    if args.writing.dry_run {
+    ask_beside(project, spec, request, obstacles, &args.writing, output).await
+}
+
+/// Makes a request that replaces outputs: shows what it would do, asks, or does it.
+pub(super) async fn ask(
+    project: &Project,
+    spec: &PipelineSpec,
+    request: Request,
+    writing: &Writing,
+    output: &Output,
+) -> Result<u8, Failed> {
+    ask_beside(project, spec, request, Vec::new(), writing, output).await
+}
+
+/// The same, beside what is an `obstacle` to do all of it.
+async fn ask_beside(
+    project: &Project,
+    spec: &PipelineSpec,
+    request: Request,
+    obstacles: Vec<Error>,
+    writing: &Writing,
+    output: &Output,
+) -> Result<u8, Failed> {
+    if writing.dry_run {
         output.show(&obstacles);
         return Ok(plan::show(project, &[spec], Some(&request), output).await.1);
     }
-    if !args.writing.yes {
+    if !writing.yes {
         confirm(project, spec, &request, output).await?;
     }
     let asked = Asked::Request(request);
@@ -127,7 +150,7 @@ async fn confirm(
         return Err(vec![
             Error::new(
                 Code::NotConfirmed,
-                "`reprocess` replaces outputs, and there is no terminal to ask on",
+                "this replaces outputs, and there is no terminal to ask on",
             )
             .hint("look first with --dry-run, then pass --yes"),
         ]);

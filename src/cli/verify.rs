@@ -34,11 +34,12 @@ pub(super) async fn verify(
 }
 
 fn depth(level: &Level) -> Depth {
-    let Level { quick, log, sizes, recompute, .. } = *level;
-    match (quick, log, sizes, recompute) {
+    let Level { quick, log, balance, sizes, recompute, .. } = *level;
+    match (quick, log, balance, sizes, recompute) {
         (true, ..) => Depth::Quick,
         (_, true, ..) => Depth::Log,
-        (_, _, true, _) => Depth::Sizes,
+        (_, _, true, ..) => Depth::Balance,
+        (_, _, _, true, _) => Depth::Sizes,
         (.., true) => Depth::Recompute,
         _ => Depth::Full,
     }

@@ -35,6 +35,13 @@ impl<'a> From<&'a CheckSpec> for Asked<'a> {
     }
 }
 
+impl<'a> Asked<'a> {
+    /// A condition of the command line.
+    pub(super) fn option(name: &'a str, sql: &'a str, origin: &'a SqlOrigin) -> Self {
+        Self { kind: "option", name, sql, origin }
+    }
+}
+
 impl fmt::Display for Asked<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} `{}`", self.kind, self.name)
@@ -99,7 +106,7 @@ pub(super) fn sql_error(asked: &Asked<'_>, why: &DataFusionError) -> Error {
         error = error.at(excerpt(asked, line, column, end));
     } else if let Some(function) = function_in(&text) {
         error = at_word(error, asked, function);
-    } else if asked.kind == "rule" {
+    } else if asked.kind != "step" {
         // A line or so: that is near enough.
         error = at_all(error, asked);
     }

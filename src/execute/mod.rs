@@ -13,12 +13,14 @@ mod gate;
 mod judge;
 mod message;
 mod output;
+mod put_aside;
 mod query;
 mod restore;
 mod route;
 mod session;
 mod sql;
 mod table;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -31,14 +33,18 @@ use tokio::task::JoinSet;
 
 pub use aside::AsideExecutor;
 pub use decode::decode;
+pub use judge::RowFate;
 pub use output::{Staging, stage_nothing};
+pub use put_aside::{AsideRow, read_aside};
 pub use query::{Prepared, prepare};
 pub use restore::{Origin, stage_again};
+pub use route::FoundRow;
 pub use session::Engine;
 pub use sql::is_same_query;
 pub use table::{
     TableSchema, file_columns, gained_columns, has_columns, table_schema, widened_columns,
 };
+pub use trace::{Search, row_fates};
 
 use crate::commit::{Batch, ComputedWindow};
 use crate::error::{Code, Error};

@@ -6,6 +6,8 @@
 //! that came too late when they were admitted. How many rows each window gets from each file is
 //! compared with the ledger: a difference means that the file is not what was admitted (IN-1).
 
+mod find;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,6 +17,9 @@ use datafusion::execution::memory_pool::MemoryReservation;
 use futures::StreamExt;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
+
+pub use find::FoundRow;
+pub(super) use find::find;
 
 use super::Executor;
 use super::columns::{Origin, origins};
@@ -185,13 +190,25 @@ enum RowTimes {
 
 impl FileScan {
     async fn open(executor: &Executor<'_>, id: &FileId, added: &[AddedColumn]) -> Result<Self> {
+        let schema = executor.columns(&id.table).ok_or_else(|| {
+            Error::new(Code::Bug, format!("the schema of {} is not known", id.key))
+        })?;
+        Self::open_as(executor, id, added, schema).await
+    }
+
+    /// The file, to be read as rows of the columns `schema`.
+    async fn open_as(
+        executor: &Executor<'_>,
+        id: &FileId,
+        added: &[AddedColumn],
+        schema: &SchemaRef,
+    ) -> Result<Self> {
         let missing =
             |what: &str| Error::new(Code::Bug, format!("{what} of {} is not known", id.key));
         let source = executor.spec.source(&id.table).ok_or_else(|| missing("the source"))?;
         let store = executor.sources.get(&id.table).ok_or_else(|| missing("the store"))?;
         let listed = executor.listed.get(id).ok_or_else(|| missing("the listing"))?;
         let record = &executor.ledger.file(id).ok_or_else(|| missing("the record"))?.record;
-        let schema = executor.columns(&id.table).ok_or_else(|| missing("the schema"))?;
         let file = open_listed(store, listed).await?;
         let times = match (&source.event_time, record.event_range) {
             (Some(_), _) => {

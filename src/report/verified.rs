@@ -1,6 +1,7 @@
 //! What was compared with the log, and what is wrong.
 
 use crate::id::PipelineName;
+use crate::plan::RowSums;
 use crate::time::EventTime;
 use crate::window::WindowSet;
 
@@ -15,6 +16,8 @@ pub struct Verified {
     pub entries: u64,
     /// Windows that were computed again, if that was asked for.
     pub recomputed: Option<Recomputed>,
+    /// Where every row of every input is, if that was asked for.
+    pub balance: Option<RowSums>,
     /// What is wrong, in the order of windows.
     pub problems: Vec<Problem>,
     /// Whether everything was looked at: with too many problems nobody looks further.
@@ -46,6 +49,7 @@ impl Default for Verified {
             objects: 0,
             entries: 0,
             recomputed: None,
+            balance: None,
             problems: Vec::new(),
             is_complete: true,
             damaged: WindowSet::default(),
@@ -63,6 +67,10 @@ impl Verified {
         self.problems.extend(other.problems);
         self.is_complete &= other.is_complete;
         self.recomputed = match (self.recomputed, other.recomputed) {
+            (Some(one), Some(other)) => Some(one.plus(other)),
+            (one, other) => one.or(other),
+        };
+        self.balance = match (self.balance, other.balance) {
             (Some(one), Some(other)) => Some(one.plus(other)),
             (one, other) => one.or(other),
         };
@@ -121,6 +129,8 @@ pub enum ProblemKind {
     Owner,
     /// Computed again from the same inputs, the window has other rows.
     Recompute,
+    /// Rows are in no place, or in two: the ledger and the log do not say the same of them.
+    Balance,
     /// An attempt wrote it that is newer than all the log knows of it.
     Newer,
     /// It was begun and not committed: run again.
@@ -148,6 +158,7 @@ impl ProblemKind {
             Self::Obstacle => "obstacle",
             Self::Owner => "owner",
             Self::Recompute => "recompute",
+            Self::Balance => "balance",
             Self::Newer => "newer",
             Self::InDoubt => "in_doubt",
             Self::Unknown => "unknown",

@@ -9,8 +9,8 @@ use super::foresee::Look;
 use super::project::Project;
 use crate::error::{Code, Result};
 use crate::execute::{
-    Engine, Prepared, file_columns, gained_columns, has_columns, prepare, table_schema,
-    widened_columns,
+    Engine, Prepared, TableSchema, file_columns, gained_columns, has_columns, prepare,
+    table_schema, widened_columns,
 };
 use crate::id::Generation;
 use crate::ledger::{FileId, InputVersion, Ledger};
@@ -99,9 +99,7 @@ impl<'a> Session<'a> {
     ) -> Result<Planned> {
         let mut schemas = BTreeMap::new();
         for (source, columns) in self.spec.sources.iter().zip(&columns) {
-            let listed = look.discovery.listed.keys().filter(|id| id.table == source.table);
-            let keys = listed.map(|id| id.key.as_str());
-            schemas.insert(source.table.clone(), table_schema(source, columns, keys)?);
+            schemas.insert(source.table.clone(), table_of(source, look, columns)?);
         }
         let references = read_references(self.spec, &self.sources, &look.references).await?;
         let prepared = prepare(engine, self.spec, &schemas, references).await?;
@@ -254,6 +252,12 @@ impl<'a> Session<'a> {
         }
         first_failure.map_or(Ok(None), Err)
     }
+}
+
+/// What SQL sees of `source`, whose files have these columns.
+pub(super) fn table_of(source: &SourceSpec, look: &Look, columns: &Columns) -> Result<TableSchema> {
+    let listed = look.discovery.listed.keys().filter(|id| id.table == source.table);
+    table_schema(source, columns, listed.map(|id| id.key.as_str()))
 }
 
 /// The version of a file that was not admitted: it is looked at again once it is.

@@ -66,6 +66,18 @@ pub enum Listed {
     Committed(CommittedObject),
 }
 
+impl Listed {
+    /// Whether it is, as far as size and mark tell, of this version. What another pipeline commits
+    /// is told apart by its log instead.
+    #[must_use]
+    pub fn has_version(&self, version: &InputVersion) -> bool {
+        match self {
+            Self::File(meta) => (meta.size, &meta.mark) == (version.size, &version.mark),
+            Self::Committed(_) => true,
+        }
+    }
+}
+
 impl Discovery {
     /// Whether there is anything to admit. Records that only settle what is known can wait.
     #[must_use]

@@ -61,6 +61,13 @@ impl OpenFile {
         self.reader.name()
     }
 
+    /// Its rows, by its footer.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        let rows = self.metadata.metadata().file_metadata().num_rows();
+        u64::try_from(rows).unwrap_or_default()
+    }
+
     /// The attempt that wrote it, if it is an object of ours.
     #[must_use]
     pub fn attempt(&self) -> Option<AttemptId> {

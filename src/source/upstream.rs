@@ -53,7 +53,8 @@ impl Upstream {
 impl UpstreamWindow {
     /// The version of the object: its rows, whatever attempt wrote them. So a window that was
     /// computed again with equal rows is no news.
-    pub(super) fn version(&self) -> InputVersion {
+    #[must_use]
+    pub fn version(&self) -> InputVersion {
         let CommittedOutput { content, sha256, bytes, .. } = &self.output;
         let mark =
             content.as_ref().map_or_else(|| format!("sha256:{sha256}"), ContentHash::to_string);

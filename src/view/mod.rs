@@ -4,6 +4,7 @@
 mod explain;
 pub mod json;
 mod lateness;
+mod quarantine;
 mod status;
 pub mod text;
 
@@ -14,6 +15,7 @@ pub use explain::{
 pub use lateness::{
     AdmissionWatermarks, AllowedLateness, LatenessView, Lookback, Missed, SourceLateness, lateness,
 };
+pub use quarantine::{QuarantineGroup, QuarantineKey, QuarantineView, QuarantinedBy, quarantine};
 pub use status::{PipelineState, StatusView, WindowCounts, status};
 
 use crate::error::Code;

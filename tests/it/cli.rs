@@ -197,7 +197,12 @@ fn looking_and_dry_runs_leave_no_trace() {
         vec!["status"],
         vec!["history", "tiny"],
         vec!["verify"],
+        vec!["verify", "--balance"],
         vec!["requests"],
+        vec!["quarantine", "list"],
+        vec!["quarantine", "show", "tiny"],
+        vec!["quarantine", "retry", "tiny", "-n"],
+        vec!["trace", "tiny", "--where", "value >= 0"],
     ];
     let late = done();
     late.feed("late.parquet", &[(DAY_0, "b", 1), (DAY_0 + 9 * HOUR, "b", 1)]);

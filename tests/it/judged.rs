@@ -1,6 +1,6 @@
 //! Rules, quarantine and duplicates: what becomes of each row, in outputs and in the books.
 
-mod model;
+pub(crate) mod model;
 
 use std::fs;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const HISTORIES: u64 = 150;
 const MINUTE: i64 = 60_000_000;
 
 /// One output with every row that the query is given.
-const ROWS: &str = r#"
+pub(crate) const ROWS: &str = r#"
 version = 1
 name = "tiny"
 
@@ -65,12 +65,12 @@ sql = "SELECT CAST(event_time AS BIGINT) AS at, key, value FROM events"
 path = "out/rows/dt={start:%Y-%m-%d}/hour={start:%H}"
 "#;
 
-fn at(hour: i64, minute: i64) -> i64 {
+pub(crate) fn at(hour: i64, minute: i64) -> i64 {
     DAY_0 + hour * HOUR + minute * MINUTE
 }
 
 /// `ROWS` where duplicates are told by these keys of TOML.
-fn with_dedup(dedup: &str) -> String {
+pub(crate) fn with_dedup(dedup: &str) -> String {
     let time = "event_time = \"event_time\"\n";
     ROWS.replace(time, &format!("{time}dedup = {{ keys = [\"key\"], {dedup} }}\n"))
 }

@@ -9,6 +9,7 @@
 )]
 
 mod aside;
+mod balance;
 mod chain;
 mod checkpoint;
 mod checks;
@@ -28,6 +29,7 @@ mod judged;
 mod kill;
 mod local_store;
 mod malformed;
+mod quarantine;
 mod race;
 mod retire;
 mod rollback;
@@ -38,6 +40,7 @@ mod simulation;
 mod support;
 mod syscalls;
 mod tidy;
+mod trace;
 mod vacuum;
 mod verify;
 mod watcher;

@@ -17,11 +17,6 @@ fn keys_of_later_versions_are_refused_and_never_ignored() {
         ("name = \"shop\"", "include = [\"x.toml\"]\n", "[\"x.toml\"]"),
         ("threads", "ballista = \"df://x\"\n", "\"df://x\""),
         ("enabled", "schedule = \"* * * * *\"\n", "\"* * * * *\""),
-        (
-            "[pipeline.orders_hourly.window]",
-            "[pipeline.orders_hourly.quality]\nquarantine_time = \"q\"\n",
-            "\"q\"",
-        ),
         ("[pipeline.orders_hourly.window]", "[pipeline.orders_hourly.load.x.y]\n", "load"),
         ("glob = ", "partition_time = \"{dt}\"\n", "\"{dt}\""),
         ("glob = ", "partition_slack = \"2d\"\n", "\"2d\""),

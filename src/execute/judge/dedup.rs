@@ -35,7 +35,14 @@ struct Columns {
 }
 
 /// A row: its piece, and its place there.
-type RowId = (usize, usize);
+pub(super) type RowId = (usize, usize);
+
+/// The rows of all pieces, in a form in which they are compared.
+struct Compared {
+    keys: Vec<Rows>,
+    /// Nothing if there is no order.
+    order: Vec<Rows>,
+}
 
 /// The rows of one window with the same keys.
 struct Group {
@@ -62,10 +69,65 @@ impl Dedup {
         pieces: &[Piece],
         fates: &mut [Vec<Fate>],
     ) -> Result<()> {
+        let compared = self.compared(pieces)?;
+        let windows = self.groups(grid, pieces, &compared, fates);
+        self.keep(pieces, windows, fates);
+        Ok(())
+    }
+
+    /// Which row each of `lost` is a duplicate of: the one of its window that was kept, or if it is
+    /// that one, the latest with its keys in the nearest window before. `passed` are fates as rules
+    /// alone make them.
+    pub(super) fn lost_to(
+        &self,
+        grid: &WindowGrid,
+        pieces: &[Piece],
+        passed: &[Vec<Fate>],
+        lost: &[RowId],
+    ) -> Result<Vec<Option<RowId>>> {
+        let compared = self.compared(pieces)?;
+        let mut fates = passed.to_vec();
+        let windows = self.groups(grid, pieces, &compared, &mut fates);
+        let key_of =
+            |(piece, row): RowId| compared.keys.get(piece).map(|keys| keys.row(row).data());
+        let winner = |id: &RowId| {
+            let at = *pieces.get(id.0)?.times.get(id.1)?;
+            let (start, key) = (grid.window_at(at)?.start(), key_of(*id)?);
+            let kept = windows.get(&start)?.get(key)?.kept;
+            if kept != *id {
+                return Some(kept);
+            }
+            let mut earlier = windows.range(..start).rev();
+            let (_, group) = earlier.find_map(|(start, groups)| Some((start, groups.get(key)?)))?;
+            let rows = pieces.iter().zip(passed).enumerate().flat_map(|(piece, (rows, fates))| {
+                let rows = rows.times.iter().zip(fates).enumerate();
+                rows.map(move |(row, (at, fate))| ((piece, row), at, fate))
+            });
+            let mut latest =
+                rows.filter(|(_, at, fate)| **fate == Fate::Used && **at == group.last_at);
+            latest.find(|(id, _, _)| key_of(*id) == Some(key)).map(|(id, _, _)| id)
+        };
+        Ok(lost.iter().map(winner).collect())
+    }
+
+    fn compared(&self, pieces: &[Piece]) -> Result<Compared> {
         let keys = self.keys.rows_of(pieces)?;
         let order =
             if self.order.places.is_empty() { Vec::new() } else { self.order.rows_of(pieces)? };
-        let mut windows: BTreeMap<EventTime, HashMap<&[u8], Group>> = BTreeMap::new();
+        Ok(Compared { keys, order })
+    }
+
+    /// The rows whose fate is [`Fate::Used`], by window and keys. All of them are made duplicates,
+    /// until it is known which one is kept.
+    fn groups<'k>(
+        &self,
+        grid: &WindowGrid,
+        pieces: &[Piece],
+        compared: &'k Compared,
+        fates: &mut [Vec<Fate>],
+    ) -> BTreeMap<EventTime, HashMap<&'k [u8], Group>> {
+        let Compared { keys, order } = compared;
+        let mut windows: BTreeMap<EventTime, HashMap<&'k [u8], Group>> = BTreeMap::new();
         let mut home: Option<Window> = None;
         for (piece, (rows, fates)) in pieces.iter().zip(fates.iter_mut()).enumerate() {
             for (row, (at, fate)) in rows.times.iter().zip(fates.iter_mut()).enumerate() {
@@ -77,7 +139,6 @@ impl Dedup {
                 }
                 let Some(start) = home.map(Window::start) else { continue };
                 let id = (piece, row);
-                // Until it is known to be the one that is kept.
                 *fate = Fate::Duplicate;
                 let key = keys[piece].row(row).data();
                 match windows.entry(start).or_default().entry(key) {
@@ -87,15 +148,14 @@ impl Dedup {
                     Entry::Occupied(mut place) => {
                         let group = place.get_mut();
                         group.last_at = group.last_at.max(*at);
-                        if self.is_preferred(&order, id, group.kept) {
+                        if self.is_preferred(order, id, group.kept) {
                             group.kept = id;
                         }
                     }
                 }
             }
         }
-        self.keep(pieces, windows, fates);
-        Ok(())
+        windows
     }
 
     /// Whether of two duplicates the one that comes later among all rows is used.

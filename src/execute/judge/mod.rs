@@ -7,6 +7,7 @@
 mod dedup;
 mod quarantine;
 mod rules;
+mod trace;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,7 +25,10 @@ use crate::state::{FileBalance, RuleCount};
 use crate::window::{Window, WindowGrid};
 use dedup::Dedup;
 pub(super) use quarantine::{Origins, check_names, schema as quarantine_schema, with_origins};
+pub(super) use quarantine::{REASON, RULE, RULES, SOURCE_FILE, SOURCE_ROW};
 use rules::{Broken, Rules};
+pub(super) use rules::{columns_of, condition};
+pub use trace::RowFate;
 
 /// What is done to the rows of one source before they are queried.
 #[derive(Debug)]
@@ -107,13 +111,7 @@ impl Judge {
         window: Window,
         pieces: &[Piece],
     ) -> Result<Judged> {
-        let mut fates = Vec::with_capacity(pieces.len());
-        let mut broken = Vec::with_capacity(pieces.len());
-        for piece in pieces {
-            let breaks = self.rules.broken(&piece.batch)?;
-            fates.push(breaks.iter().map(|broken| self.rules.fate(*broken)).collect::<Vec<_>>());
-            broken.push(breaks);
-        }
+        let (mut fates, broken) = self.by_rules(pieces)?;
         if let Some(dedup) = &self.dedup {
             dedup.mark(grid, pieces, &mut fates)?;
         }
@@ -122,6 +120,18 @@ impl Judge {
             sheet.add(piece, broken, fates)?;
         }
         sheet.finish(grid)
+    }
+
+    /// What rules alone make of each row, and which it breaks.
+    fn by_rules(&self, pieces: &[Piece]) -> Result<(Vec<Vec<Fate>>, Vec<Broken>)> {
+        let mut fates = Vec::with_capacity(pieces.len());
+        let mut broken = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            let breaks = self.rules.broken(&piece.batch)?;
+            fates.push(breaks.iter().map(|broken| self.rules.fate(*broken)).collect::<Vec<_>>());
+            broken.push(breaks);
+        }
+        Ok((fates, broken))
     }
 }
 

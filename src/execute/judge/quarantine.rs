@@ -19,15 +19,15 @@ use crate::time::EventTime;
 use crate::window::Window;
 
 /// The rule that put a row aside.
-const RULE: &str = "_rule";
+pub(in crate::execute) const RULE: &str = "_rule";
 /// All rules that it breaks.
-const RULES: &str = "_rules";
+pub(in crate::execute) const RULES: &str = "_rules";
 /// Why, in the words of the rule.
-const REASON: &str = "_reason";
+pub(in crate::execute) const REASON: &str = "_reason";
 /// The file it stands in.
-const SOURCE_FILE: &str = "_source_file";
+pub(in crate::execute) const SOURCE_FILE: &str = "_source_file";
 /// Which row of the file it is; the first is 0.
-const SOURCE_ROW: &str = "_source_row";
+pub(in crate::execute) const SOURCE_ROW: &str = "_source_row";
 /// The start of its window.
 const WINDOW_START: &str = "_window_start";
 

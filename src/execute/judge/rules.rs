@@ -46,7 +46,8 @@ impl Rules {
                 OnViolation::Quarantine => rules.quarantining |= bit,
                 OnViolation::Fail => rules.refusing |= bit,
             }
-            rules.asked.push((rule.clone(), physical(session, source, rule, read)?));
+            let asked = Asked::from(rule);
+            rules.asked.push((rule.clone(), condition(session, source, &asked, read)?));
         }
         Ok(rules)
     }
@@ -119,26 +120,35 @@ pub(super) fn columns(
 ) -> Result<BTreeSet<String>> {
     let mut columns = BTreeSet::new();
     for rule in &source.rules {
-        let condition = logical(session, source, rule, whole)?;
-        columns.extend(condition.column_refs().into_iter().map(|column| column.name.clone()));
+        columns.extend(columns_of(session, source, &Asked::from(rule), whole)?);
     }
     Ok(columns)
+}
+
+/// The columns that a condition names, of `whole`.
+pub(in crate::execute) fn columns_of(
+    session: &SessionContext,
+    source: &SourceSpec,
+    asked: &Asked<'_>,
+    whole: &SchemaRef,
+) -> Result<BTreeSet<String>> {
+    let condition = logical(session, source, asked, whole)?;
+    Ok(condition.column_refs().into_iter().map(|column| column.name.clone()).collect())
 }
 
 fn logical(
     session: &SessionContext,
     source: &SourceSpec,
-    rule: &RuleSpec,
+    asked: &Asked<'_>,
     columns: &SchemaRef,
 ) -> Result<Expr> {
-    let asked = Asked::from(rule);
-    let wrong = |why: DataFusionError| message::sql_error(&asked, &why);
+    let wrong = |why: DataFusionError| message::sql_error(asked, &why);
     let schema = schema_of(source, columns).map_err(wrong)?;
-    let condition = session.state().create_logical_expr(&rule.expect, &schema).map_err(wrong)?;
+    let condition = session.state().create_logical_expr(asked.sql, &schema).map_err(wrong)?;
     let mut mistake = None;
     condition
         .apply(|expr| {
-            mistake = mistake_in(&asked, expr);
+            mistake = mistake_in(asked, expr);
             Ok(if mistake.is_some() {
                 TreeNodeRecursion::Stop
             } else {
@@ -174,22 +184,22 @@ fn mistake_in(asked: &Asked<'_>, expr: &Expr) -> Option<Error> {
     )
 }
 
-fn physical(
+/// A condition on one row of `source`, ready to be asked of the columns `columns`.
+pub(in crate::execute) fn condition(
     session: &SessionContext,
     source: &SourceSpec,
-    rule: &RuleSpec,
+    asked: &Asked<'_>,
     columns: &SchemaRef,
 ) -> Result<Arc<dyn PhysicalExpr>> {
-    let asked = Asked::from(rule);
-    let wrong = |why: DataFusionError| message::sql_error(&asked, &why);
-    let condition = logical(session, source, rule, columns)?;
+    let wrong = |why: DataFusionError| message::sql_error(asked, &why);
+    let condition = logical(session, source, asked, columns)?;
     let schema = schema_of(source, columns).map_err(wrong)?;
     let condition = session.state().create_physical_expr(condition, &schema).map_err(wrong)?;
     match condition.data_type(columns).map_err(wrong)? {
         DataType::Boolean => Ok(condition),
         other => {
             let text = format!("{asked} is no condition: it gives {other}");
-            Err(message::at_all(Error::new(Code::BadSql, text), &asked)
+            Err(message::at_all(Error::new(Code::BadSql, text), asked)
                 .note(message::STANDING)
                 .hint("write something that is true or false, for example `amount >= 0`"))
         }

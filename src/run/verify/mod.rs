@@ -7,6 +7,7 @@
 //! from one that flipped where it lies.
 
 mod aside;
+mod balance;
 mod object;
 mod recompute;
 
@@ -43,14 +44,16 @@ const ROUNDS_MAX: u32 = 3;
 /// What is said of the objects of a window that is in doubt.
 const IN_DOUBT: &str = "it was begun and not committed: the next `highwater run` settles it";
 
-/// How closely to look. Each level includes those before it, but for the first, which takes in a
-/// few windows only.
+/// How closely to look. Each level includes those before it, but for [`Self::Quick`], which takes in
+/// a few windows only, and [`Self::Balance`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
     /// Presence and size of the newest objects, and of those that something is the matter with.
     Quick,
     /// The log from its first entry, its list, its ledger.
     Log,
+    /// Where every row of every input is; no outputs but for the footers of quarantine objects.
+    Balance,
     /// Presence and size of every object, and what lies beside them.
     Sizes,
     /// Every byte, page and row of every object.
@@ -119,7 +122,13 @@ pub async fn verify_pipeline(
         verified.problems.push(problem(ProblemKind::Retiring, target, &message));
         return Ok(verified);
     }
-    if extent.depth != Depth::Log {
+    if extent.depth == Depth::Balance {
+        let found = balance::balance(project, spec, &log).await?;
+        verified.balance = Some(found.sums);
+        (verified.windows, verified.objects) = (found.windows, found.objects);
+        verified.problems.extend(found.problems);
+        verified.is_complete = found.is_complete;
+    } else if extent.depth != Depth::Log {
         let mut checker = Checker { project, spec, extent, log, verified };
         checker.objects(state).await?;
         if extent.depth == Depth::Recompute {

@@ -1,10 +1,13 @@
-//! Rows kept aside follow the rules of windows: announced, then published as announced.
+//! Rows kept aside follow the rules of windows: announced, then published as announced. And the
+//! bytes of entries that say what became of rows, in `fixtures/log/v1-rows`.
 
-use super::log::{Log, batch_id};
+use super::log::{Log, batch_id, commit, encoded};
+use super::stored_in;
 use crate::hash::Sha256;
 use crate::id::{AttemptId, Generation};
 use crate::invariant::Invariant;
 use crate::ledger::FileId;
+use crate::state::codec;
 use crate::state::*;
 use uuid::Uuid;
 
@@ -37,6 +40,90 @@ fn end(n: u128, files: Vec<AsideFile<CommittedOutput>>, failed: &[&str]) -> Body
 
 fn known<'a>(log: &'a Log, key: &str) -> Option<&'a AsideState> {
     log.state.asides.get(&FileId { table: "orders".to_owned(), key: key.to_owned() })
+}
+
+fn golden() -> Log {
+    let object = |name: &str, path: &str| ShapeOutput { name: name.into(), path: path.into() };
+    let shape = Shape {
+        size: "1h".to_owned(),
+        week_start: None,
+        timezone: "UTC".to_owned(),
+        sources: Vec::new(),
+        outputs: vec![object("hourly", "out/{start:%H}")],
+        quarantines: vec![object("quarantine.orders", "quarantine/{start:%H}")],
+    };
+    let rule = |name: &str, expect: &str, action: &str| QueryRule {
+        name: name.to_owned(),
+        expect: expect.to_owned(),
+        action: action.to_owned(),
+    };
+    let dedup = QueryDedup {
+        keys: vec!["id".to_owned()],
+        order_by: vec!["at".to_owned()],
+        keep: "first".to_owned(),
+        across_micros: 3_600_000_000,
+    };
+    let judged = QuerySource {
+        table: "orders".to_owned(),
+        rules: vec![rule("positive", "n > 0", "quarantine")],
+        dedup: Some(dedup),
+    };
+    let check = QueryCheck { name: "few".to_owned(), sql: "SELECT 1".to_owned() };
+    let query = Query { steps: Vec::new(), judged: vec![judged], checks: vec![check] };
+
+    let mut log = Log::claimed();
+    log.add(Body::Shape(shape));
+    log.add(Body::Query(query));
+    let (a, b) = (begun("a.parquet", 1, None), begun("b.parquet", 2, None));
+    log.add(begin(1, vec![a.clone(), b]));
+    log.add(end(1, vec![published(&a, 3)], &["b.parquet"]));
+    let mut batch = log.batch(2, &[9]);
+    let mut aside = batch.windows[0].outputs[0].clone();
+    aside.name = "quarantine.orders".to_owned();
+    aside.optional = true;
+    aside.att = AttemptId(Uuid::from_u128(77));
+    batch.windows[0].outputs.push(aside);
+    log.add(Body::Begin(batch.clone()));
+    batch.windows[0].outputs.truncate(1);
+    let mut ends = commit(&batch);
+    let rows = RowCounts { input: 4, used: 1, out: 1, dropped: 2, ..RowCounts::default() };
+    ends.windows[0].rows = RowCounts { duplicate: 1, ..rows };
+    let broken = RuleCount {
+        table: "orders".to_owned(),
+        rule: "even".to_owned(),
+        action: "drop".to_owned(),
+        rows: 2,
+    };
+    let file = FileBalance {
+        table: "orders".to_owned(),
+        key: "c.parquet".to_owned(),
+        input: 4,
+        used: 1,
+        dropped: 2,
+        duplicate: 1,
+        ..FileBalance::default()
+    };
+    ends.windows[0].balance = Balance::new(vec![broken], [file]);
+    ends.windows[0].checks = vec![CheckCount { name: "few".to_owned(), rows: 0 }];
+    log.add(Body::Commit(ends));
+    log
+}
+
+pub(super) fn golden_kinds() -> Vec<&'static str> {
+    golden().entries.iter().map(|entry| entry.body.kind()).collect()
+}
+
+#[test]
+fn every_entry_is_written_as_it_always_was() {
+    let log = golden();
+    let stored: Vec<_> = stored_in("v1-rows").collect();
+    for (entry, stored) in log.entries.iter().zip(&stored) {
+        let written = String::from_utf8(encoded(entry).bytes).unwrap();
+        assert_eq!(written, String::from_utf8_lossy(stored), "entry {}", entry.n);
+    }
+    assert_eq!(stored.len(), log.entries.len());
+    let entries: Vec<_> = stored.iter().map(|bytes| codec::decode(bytes).unwrap().0).collect();
+    assert_eq!(Log::fold(&entries).unwrap(), log.state);
 }
 
 #[test]

@@ -128,6 +128,7 @@ fn every_kind_of_entry_is_written_as_it_always_was() {
     let mut kinds: BTreeSet<_> = log.entries.iter().map(|entry| entry.body.kind()).collect();
     kinds.extend(super::upkeep::golden_kinds());
     kinds.extend(super::columns::golden_kinds());
+    kinds.extend(super::aside::golden_kinds());
     assert_eq!(kinds, KINDS.iter().copied().collect());
 
     for (entry, stored) in log.entries.iter().zip(stored()) {

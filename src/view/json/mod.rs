@@ -9,10 +9,12 @@ mod lateness;
 mod lease;
 mod manifest;
 mod plan;
+mod quarantine;
 mod requests;
 mod retire;
 mod run;
 mod status;
+mod trace;
 mod vacuum;
 mod verify;
 
@@ -33,10 +35,15 @@ pub use lateness::{
 pub use lease::{HolderDoc, LeaseDoc, LeaseLineDoc, lease};
 pub use manifest::{ManifestDoc, RestoreDoc, RollbackDoc, manifest, rollback};
 pub use plan::{DueDoc, PlanDoc, PlanPipelineDoc, SkipPlanDoc, plan, skip};
+pub use quarantine::{
+    InDoubtDoc, QuarantineDoc, QuarantineGroupDoc, QuarantinePipelineDoc, QuarantineRowsDoc,
+    QuarantinedDoc, QuarantinedRowDoc, quarantine, quarantined,
+};
 pub use requests::{RequestDoc, RequestsDoc, request};
 pub use retire::{RetireDoc, StandingDoc, retire};
 pub use run::{FailureDoc, RunDoc, RunPipelineDoc, run};
 pub use status::{LastRunDoc, OrphanDoc, StatusDoc, StatusPipelineDoc, orphan, status};
+pub use trace::{OriginalDoc, TraceDoc, TracedCommitDoc, TracedRowDoc, UnreadDoc, trace};
 pub use vacuum::{GarbageDoc, VacuumDoc, VacuumPipelineDoc, WaitingDoc, vacuum};
 pub use verify::{CheckedDoc, ProblemDoc, RecomputedDoc, VerifyDoc, verify};
 

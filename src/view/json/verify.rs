@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{ErrorDoc, SCHEMA, error};
 use crate::error::Error;
 use crate::id::PipelineName;
+use crate::plan::RowSums;
 use crate::report::{Problem, Recomputed, Verified};
 use crate::time::EventTime;
 
@@ -22,6 +23,9 @@ pub struct VerifyDoc {
     /// What became of windows that were computed again, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recomputed: Option<RecomputedDoc>,
+    /// Where every row of every input is, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<RowSums>,
     /// What is wrong.
     pub problems: Vec<ProblemDoc>,
     /// What went wrong while looking.
@@ -63,8 +67,8 @@ pub struct ProblemDoc {
     pub start: Option<EventTime>,
     /// The window's end.
     pub end: Option<EventTime>,
-    /// `missing`, `size`, `sha256`, `rows`, `content`, `obstacle`, `owner`, `recompute`, `newer`,
-    /// `in_doubt`, `unknown`, `leftover`, `foreign` or `retiring`.
+    /// `missing`, `size`, `sha256`, `rows`, `content`, `obstacle`, `owner`, `recompute`, `balance`,
+    /// `newer`, `in_doubt`, `unknown`, `leftover`, `foreign` or `retiring`.
     pub kind: &'static str,
     /// The object.
     pub path: String,
@@ -96,6 +100,7 @@ pub fn verify(found: &[Verified], errors: &[Error]) -> VerifyDoc {
         },
         complete: found.iter().all(|found| found.is_complete),
         recomputed: recomputed.map(recomputed_doc),
+        balance: found.iter().filter_map(|found| found.balance).reduce(RowSums::plus),
         problems,
         errors: errors.iter().map(error).collect(),
     }

@@ -7,9 +7,11 @@ mod lateness;
 mod lease;
 mod manifest;
 mod plan;
+mod quarantine;
 mod retire;
 mod run;
 mod status;
+mod trace;
 mod vacuum;
 mod verify;
 
@@ -21,9 +23,11 @@ pub use lateness::lateness;
 pub use lease::lease;
 pub use manifest::{manifest, rollback};
 pub use plan::{plan, plan_behind, plan_total, skip};
+pub use quarantine::{quarantine, quarantined};
 pub use retire::retire;
 pub use run::{committed, failed, run};
 pub use status::{RequestLine, RequestName, orphans, requests, status};
+pub use trace::trace;
 pub use vacuum::vacuum;
 pub use verify::verify;
 

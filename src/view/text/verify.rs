@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{counted, grouped, lines, number, table};
+use super::{counted, grouped, lines, number, right, table};
+use crate::plan::RowSums;
 use crate::report::{ProblemKind, Recomputed, Verified};
 
 /// What `verify` found; `is_whole` if everything could be looked at.
@@ -46,6 +47,9 @@ pub fn verify(found: &Verified, is_whole: bool) -> String {
             grouped(unknown)
         );
     }
+    if let Some(sums) = &found.balance {
+        text.push_str(&balance(sums));
+    }
     if !found.is_complete {
         text.push_str("There may be more: nobody looks further than this.\n");
     }
@@ -61,5 +65,23 @@ pub fn verify(found: &Verified, is_whole: bool) -> String {
     if found.problems.iter().any(|problem| problem.kind == ProblemKind::InDoubt) {
         text.push_str("`highwater run` finishes what is in doubt.\n");
     }
+    text
+}
+
+/// Where the rows are, a place a line; places without a row are left out.
+fn balance(sums: &RowSums) -> String {
+    let (files, rows) = (counted(sums.files, "file"), counted(sums.rows, "row"));
+    let verdict = if sums.closes() {
+        "each is in one place"
+    } else {
+        "they are not as many as are told below"
+    };
+    let mut text = format!("{rows} in {files}; {verdict}:\n");
+    let mut table = table(&["", ""]);
+    right(&mut table, [1]);
+    for (place, rows) in sums.parts().into_iter().filter(|(_, rows)| *rows > 0) {
+        table.add_row([format!("  {}", place.replace('_', " ")), grouped(rows)]);
+    }
+    text.push_str(lines(&table).trim_start_matches('\n'));
     text
 }

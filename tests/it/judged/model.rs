@@ -14,7 +14,7 @@ const HOURS: u64 = 7;
 
 /// How rows are judged and shown.
 #[derive(Clone, Debug)]
-pub(super) struct Variant {
+pub(crate) struct Variant {
     /// Whether duplicates are told: the first or the last is kept, ordered by value or not.
     dedup: Option<(bool, bool)>,
     /// How long after another row a row may be its duplicate.
@@ -24,7 +24,7 @@ pub(super) struct Variant {
 }
 
 impl Variant {
-    pub(super) fn random(dice: &mut Dice) -> Self {
+    pub(crate) fn random(dice: &mut Dice) -> Self {
         let dedup = (dice.roll(4) > 0).then(|| (dice.roll(2) == 0, dice.roll(2) == 0));
         let is_first = dedup.is_some_and(|(first, _)| first);
         let across = *dice.pick(&[0, 30 * MINUTE, 2 * HOUR, 26 * HOUR]);
@@ -33,7 +33,7 @@ impl Variant {
         Self { dedup, across: if is_first { across } else { 0 }, lookback, lookahead }
     }
 
-    pub(super) fn configure(&self, config: &str) -> String {
+    pub(crate) fn configure(&self, config: &str) -> String {
         let minutes = |micros: i64| micros / MINUTE;
         let mut keys = format!(
             "event_time = \"event_time\"\nlookback = \"{}m\"\nlookahead = \"{}m\"\n",
@@ -78,9 +78,9 @@ struct Placed {
 
 /// The input folder.
 #[derive(Debug)]
-pub(super) struct Model {
+pub(crate) struct Model {
     variant: Variant,
-    pub(super) fed: BTreeMap<String, Vec<Row>>,
+    pub(crate) fed: BTreeMap<String, Vec<Row>>,
 }
 
 fn hour_of(at: i64) -> i64 {
@@ -88,7 +88,7 @@ fn hour_of(at: i64) -> i64 {
 }
 
 impl Model {
-    pub(super) fn new(variant: Variant) -> Self {
+    pub(crate) fn new(variant: Variant) -> Self {
         Self { variant, fed: BTreeMap::new() }
     }
 
@@ -127,8 +127,20 @@ impl Model {
         rows
     }
 
+    /// File, row, event time and fate in a word of each row.
+    pub(crate) fn fates(&self) -> Vec<(String, usize, i64, &'static str)> {
+        let word = |fate| match fate {
+            Fate::Used => "used",
+            Fate::Quarantined => "quarantined",
+            Fate::Dropped => "dropped",
+            Fate::Duplicate => "duplicate",
+        };
+        let rows = self.judged().into_iter();
+        rows.map(|row| (row.file, row.row, row.at, word(row.fate))).collect()
+    }
+
     /// Compares outputs, quarantine and books of all windows that end by `watermark`.
-    pub(super) fn compare(&self, project: &Project, watermark: Option<EventTime>, of: &str) {
+    pub(crate) fn compare(&self, project: &Project, watermark: Option<EventTime>, of: &str) {
         let Some(watermark) = watermark.map(EventTime::micros) else { return };
         let rows = self.judged();
         let books = books(project);
@@ -231,7 +243,7 @@ fn compare_books(own: &[&Placed], window: Option<&Value>, of: &str) {
 }
 
 /// A file of a few rows; event times like to lie at the edges of hours.
-pub(super) fn random_rows(dice: &mut Dice) -> Vec<Row> {
+pub(crate) fn random_rows(dice: &mut Dice) -> Vec<Row> {
     let mut row = || {
         let hour = DAY_0 + i64::try_from(dice.roll(HOURS)).unwrap() * HOUR;
         let inside = [0, 1, HOUR / 2, HOUR - 1];
