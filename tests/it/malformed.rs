@@ -44,6 +44,7 @@ size = "1h"
 [pipeline.p.source.events]
 path = "in"
 event_time = "event_time"
+on_null_time = "fail"
 max_windows_per_file = 1000
 
 [[pipeline.p.step]]

@@ -44,8 +44,8 @@ const ROUNDS_MAX: u32 = 3;
 /// What is said of the objects of a window that is in doubt.
 const IN_DOUBT: &str = "it was begun and not committed: the next `highwater run` settles it";
 
-/// How closely to look. Each level includes those before it, but for [`Self::Quick`], which takes in
-/// a few windows only, and [`Self::Balance`].
+/// How closely to look. Each level includes those before it, but for [`Self::Quick`], which takes
+/// in a few windows only, and [`Self::Balance`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
     /// Presence and size of the newest objects, and of those that something is the matter with.
