@@ -125,7 +125,11 @@ fn a_row_that_breaks_a_rule_is_put_aside_whole_and_comes_back_once_it_is_mended(
     let rows = &window["rows"];
     let sums = ["in", "used", "quarantined", "dropped", "duplicate"].map(|key| rows[key].clone());
     assert_eq!(sums, [5, 2, 2, 1, 0]);
-    let rule = |name, action, rows| json!({"table": "events", "rule": name, "action": action, "rows": rows});
+    let rule = |name, action, rows| {
+        let mut rule = json!({"table": "events", "rule": name, "action": action});
+        rule["rows"] = json!(rows);
+        rule
+    };
     let rules =
         [rule("small", "quarantine", 2), rule("not c", "drop", 1), rule("large", "warn", 2)];
     assert_eq!(window["balance"]["rules"], json!(rules));
