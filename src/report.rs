@@ -52,6 +52,8 @@ pub struct PipelineReport {
     pub failures: Vec<FailedWindow>,
     /// What went wrong outside of single windows.
     pub errors: Vec<Error>,
+    /// Files that were left out because they cannot be read.
+    pub left_out: Vec<Error>,
     /// The request it recorded, if it was asked for one.
     pub request: Option<RequestId>,
     /// Under which name what was asked for was left for the run that holds the lease.
@@ -79,6 +81,7 @@ impl PipelineReport {
             took: Span::ZERO,
             failures: Vec::new(),
             errors: Vec::new(),
+            left_out: Vec::new(),
             request: None,
             left: None,
         }

@@ -50,5 +50,6 @@ async fn look(
         story: &story,
         logged: opened.state.as_ref().map(|state| state.generation),
         unreadable: &look.discovery.unreadable,
+        left_out: &look.discovery.left_out,
     }))
 }

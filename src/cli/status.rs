@@ -60,6 +60,7 @@ async fn look(project: &Project, spec: &PipelineSpec) -> Result<StatusView, Erro
         &foreseen.plan,
         has_run,
         &foreseen.look.discovery.unreadable,
+        &foreseen.look.discovery.left_out,
         project.clock.now(),
     ))
 }

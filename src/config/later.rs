@@ -9,7 +9,7 @@ use crate::time::Span;
 use super::diagnose::{Place, Report};
 use super::mistake::Mistake;
 use super::raw::{Field, RawOutput, RawPipeline, RawProject, RawSource};
-use super::value::{choice, length};
+use super::value::length;
 
 pub(super) fn project(raw: &RawProject, report: &mut Report<'_>) {
     absent("include", &raw.include, report);
@@ -31,7 +31,6 @@ pub(super) fn source(raw: &RawSource, report: &mut Report<'_>) {
     absent("partition_time", &raw.partition_time, report);
     default("partition_slack", &raw.partition_slack, report, lasts(86_400));
     default("ingest_time", &raw.ingest_time, report, |column| Ok(column == "object"));
-    default("on_corrupt_file", &raw.on_corrupt_file, report, first_of(&["fail", "quarantine"]));
 }
 
 pub(super) fn output(raw: &RawOutput, report: &mut Report<'_>) {
@@ -83,9 +82,4 @@ fn refuse(what: &str, hint: &str, place: Place, report: &mut Report<'_>) {
 /// Whether a length of time is `seconds`, however it is written.
 fn lasts(seconds: u32) -> impl FnOnce(&String) -> Result<bool, Mistake> {
     move |text| Ok(length(text)? == Span::from_seconds(seconds))
-}
-
-/// Whether a text is the first of `words`, the default; it must be one of them.
-fn first_of(words: &[&'static str]) -> impl FnOnce(&String) -> Result<bool, Mistake> {
-    move |text| Ok(words.first() == Some(&choice(text, words)?))
 }

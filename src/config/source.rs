@@ -5,8 +5,8 @@ use toml::Spanned;
 
 use crate::error::Code;
 use crate::spec::{
-    Closes, EpochUnit, FolderSpec, OnExpired, OnMissingColumn, OnNullTime, OnRemoved, OnTypeChange,
-    PartitionType, SourceOrigin, SourceSpec,
+    Closes, EpochUnit, FolderSpec, OnCorruptFile, OnExpired, OnMissingColumn, OnNullTime,
+    OnRemoved, OnTypeChange, PartitionType, SourceOrigin, SourceSpec,
 };
 use crate::time::Span;
 use crate::window::{Margins, WindowGrid};
@@ -62,6 +62,8 @@ pub(super) fn source(
     let on_null_time = report.read("on_null_time", raw.on_null_time.as_ref(), on_null_time);
     let allowed_lateness = report.read("allowed_lateness", raw.allowed_lateness.as_ref(), lateness);
     let on_expired = report.read("on_expired", raw.on_expired.as_ref(), on_expired);
+    let on_corrupt_file =
+        report.read("on_corrupt_file", raw.on_corrupt_file.as_ref(), on_corrupt_file);
     let on_removed = report.read("on_removed", raw.on_removed.as_ref(), on_removed);
     let on_missing = report.read("on_missing_column", raw.on_missing_column.as_ref(), on_missing);
     let on_type_change = report.read("on_type_change", raw.on_type_change.as_ref(), on_type_change);
@@ -82,6 +84,7 @@ pub(super) fn source(
         on_null_time: on_null_time?.unwrap_or(OnNullTime::Quarantine),
         allowed_lateness: allowed_lateness?.flatten(),
         on_expired: on_expired?.unwrap_or(OnExpired::Quarantine),
+        on_corrupt_file: on_corrupt_file?.unwrap_or(OnCorruptFile::Fail),
         on_removed: on_removed?.unwrap_or(OnRemoved::Keep),
         on_missing_column: on_missing?.unwrap_or(OnMissingColumn::Fail),
         on_type_change: on_type_change?.unwrap_or(OnTypeChange::Fail),
@@ -242,6 +245,13 @@ fn on_expired(text: &str) -> Result<OnExpired, Mistake> {
         "drop" => OnExpired::Drop,
         "fail" => OnExpired::Fail,
         _ => OnExpired::Quarantine,
+    })
+}
+
+fn on_corrupt_file(text: &str) -> Result<OnCorruptFile, Mistake> {
+    Ok(match choice(text, &["fail", "quarantine"])? {
+        "quarantine" => OnCorruptFile::Quarantine,
+        _ => OnCorruptFile::Fail,
     })
 }
 

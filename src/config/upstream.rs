@@ -127,6 +127,7 @@ pub(super) fn refuse_foreign(
     refuse("ingest_time", &mut raw.ingest_time, &files, leave, report);
     refuse("settle", &mut raw.settle, &files, leave, report);
     refuse("max_future", &mut raw.max_future, &files, leave, report);
+    refuse("on_corrupt_file", &mut raw.on_corrupt_file, &files, leave, report);
     refuse("on_removed", &mut raw.on_removed, &files, leave, report);
     let follows = format!("the watermark of this source follows that of pipeline `{name}`");
     refuse("closes", &mut raw.closes, &follows, leave, report);

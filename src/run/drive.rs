@@ -289,6 +289,7 @@ impl PipelineReport {
             why.note("no new window closes until that is mended; committed windows stand")
         });
         self.errors.extend(unreadable);
+        self.left_out.clone_from(&foreseen.look.discovery.left_out);
         self.failures.extend(foreseen.plan.refused.iter().map(|(due, why)| FailedWindow {
             start: due.window.start(),
             end: due.window.end(),

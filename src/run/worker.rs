@@ -164,6 +164,7 @@ impl<'a> Worker<'a> {
             why.note("no new window closes until that is mended; committed windows stand")
         });
         report.errors.extend(unreadable);
+        report.left_out.append(&mut self.look.discovery.left_out);
         for id in self.plan().met {
             self.publisher.append(Body::RequestDone { id, cancelled: false }).await?;
         }

@@ -29,7 +29,7 @@ pub use upstream::{CommittedObject, Upstream, UpstreamWindow, WINDOW_START};
 
 use crate::error::{Code, Error, Result};
 use crate::ledger::{FileId, FileRecord, InputVersion, Ledger};
-use crate::spec::{PipelineSpec, SourceOrigin, SourceSpec};
+use crate::spec::{OnCorruptFile, PipelineSpec, SourceOrigin, SourceSpec};
 use crate::store::{ObjectMeta, Store};
 use crate::time::ProcessingTime;
 
@@ -53,6 +53,8 @@ pub struct Discovery {
     pub held: BTreeSet<FileId>,
     /// Listed files that could not be read or are refused, and why: no new window closes meanwhile.
     pub unreadable: Vec<Error>,
+    /// Listed files that cannot be read, and why; they are left out as long as that is so.
+    pub left_out: Vec<Error>,
     /// Everything that was listed and belongs to a source.
     pub listed: BTreeMap<FileId, Listed>,
 }
@@ -129,11 +131,24 @@ pub async fn discover(
             Err(why) if why.code() == Code::InputChanged && is_committed(&found, &id) => {
                 found.held.insert(id);
             }
+            Err(why) if may_be_left_out(spec, &id, &why) => {
+                // Windows that need what it was wait for what it will be.
+                if ledger.file(&id).is_some_and(|known| known.record.rows > 0) {
+                    found.held.insert(id);
+                }
+                found.left_out.push(why.note("it is left out until it can be read"));
+            }
             Err(why) => found.unreadable.push(why),
         }
     }
     found.records.sort_by(|a, b| (&a.table, &a.key).cmp(&(&b.table, &b.key)));
     Ok(found)
+}
+
+fn may_be_left_out(spec: &PipelineSpec, id: &FileId, why: &Error) -> bool {
+    let source = spec.source(&id.table);
+    why.code() == Code::CorruptInput
+        && source.is_some_and(|source| source.on_corrupt_file == OnCorruptFile::Quarantine)
 }
 
 fn is_committed(found: &Discovery, id: &FileId) -> bool {

@@ -16,8 +16,8 @@ pub use location::{Location, Prefix, Scheme, normal};
 pub use quality::{DedupSpec, Keep, OnViolation, QUARANTINE, QuarantineSpec, RuleSpec};
 pub use reference::{OnReferenceChange, ReferenceSpec};
 pub use source::{
-    Closes, EpochUnit, FolderSpec, OnExpired, OnMissingColumn, OnNullTime, OnRemoved, OnTypeChange,
-    PartitionType, SourceOrigin, SourceSpec, UpstreamSpec,
+    Closes, EpochUnit, FolderSpec, OnCorruptFile, OnExpired, OnMissingColumn, OnNullTime,
+    OnRemoved, OnTypeChange, PartitionType, SourceOrigin, SourceSpec, UpstreamSpec,
 };
 
 use crate::error::Excerpt;

@@ -36,6 +36,8 @@ pub struct SourceSpec {
     pub allowed_lateness: Option<Span>,
     /// What becomes of rows later than that.
     pub on_expired: OnExpired,
+    /// What becomes of files that cannot be read.
+    pub on_corrupt_file: OnCorruptFile,
     /// What a vanished input means.
     pub on_removed: OnRemoved,
     /// What a column that a file lacks is read as.
@@ -141,6 +143,15 @@ pub enum OnExpired {
     /// The rows are counted and left out.
     Drop,
     /// The rows are left out and kept aside, whole, with the reason.
+    Quarantine,
+}
+
+/// What becomes of a file that cannot be read as Parquet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnCorruptFile {
+    /// No new window closes until it can be.
+    Fail,
+    /// It is left out, and told, until it can be. Windows that need an earlier version of it wait.
     Quarantine,
 }
 

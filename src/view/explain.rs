@@ -142,6 +142,8 @@ pub struct Explained<'a> {
     pub logged: Option<Generation>,
     /// Listed files that could not be read, and why.
     pub unreadable: &'a [Error],
+    /// Files that are left out because they cannot be read.
+    pub left_out: &'a [Error],
 }
 
 /// Why the window is as it is.
@@ -334,6 +336,8 @@ impl<'a> Explained<'a> {
         }
         let held = |why: &Error| format!("no new window closes: {} {}", why.code(), why.message());
         notes.extend(self.unreadable.iter().map(held));
+        let left_out = |why: &Error| format!("left out: {} {}", why.code(), why.message());
+        notes.extend(self.left_out.iter().map(left_out));
         notes
     }
 }

@@ -108,6 +108,7 @@ pub fn status(
     plan: &Plan,
     has_run: bool,
     unreadable: &[crate::error::Error],
+    left_out: &[crate::error::Error],
     now: ProcessingTime,
 ) -> StatusView {
     let windows = counts(spec, state, plan);
@@ -143,7 +144,7 @@ pub fn status(
         next_close: next.map(crate::window::Window::end),
         gaps,
         gaps_total,
-        notes: notes(spec, state, plan, unreadable),
+        notes: notes(spec, state, plan, unreadable, left_out),
     }
 }
 
@@ -200,6 +201,7 @@ fn notes(
     state: &State,
     plan: &Plan,
     unreadable: &[crate::error::Error],
+    left_out: &[crate::error::Error],
 ) -> Vec<String> {
     let label = |start| spec.grid.window_at(start).map(|window| spec.grid.label(window));
     let failed = state.failed.values().map(|failed| {
@@ -215,6 +217,10 @@ fn notes(
         .iter()
         .take(NOTES_MAX)
         .map(|why| format!("no new window closes: {} {}", why.code(), why.message()));
+    let left_out = left_out
+        .iter()
+        .take(NOTES_MAX)
+        .map(|why| format!("left out: {} {}", why.code(), why.message()));
     let requests = state.requests.iter().map(|(id, request)| {
         let (from, to) =
             (spec.grid.local_instant(request.start), spec.grid.local_instant(request.end));
@@ -235,5 +241,5 @@ fn notes(
         )
     });
     let notes = failed.chain(refused).chain(withheld).chain(held).chain(waiting);
-    notes.chain(outdated).chain(requests).collect()
+    notes.chain(left_out).chain(outdated).chain(requests).collect()
 }

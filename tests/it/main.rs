@@ -16,6 +16,7 @@ mod checks;
 mod cli;
 mod clock;
 mod corpus;
+mod corrupt;
 mod crash_images;
 mod drift;
 mod equal;

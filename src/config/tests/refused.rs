@@ -21,7 +21,6 @@ fn keys_of_later_versions_are_refused_and_never_ignored() {
         ("glob = ", "partition_time = \"{dt}\"\n", "\"{dt}\""),
         ("glob = ", "partition_slack = \"2d\"\n", "\"2d\""),
         ("glob = ", "ingest_time = \"at\"\n", "\"at\""),
-        ("glob = ", "on_corrupt_file = \"quarantine\"\n", "\"quarantine\""),
         ("compression = ", "success_file = true\n", "true"),
         ("compression = ", "delta = { path = \"x\" }\n", "{ path = \"x\" }"),
         ("[storage]", "[alert.x]\n", "alert"),

@@ -336,6 +336,7 @@ fn source(table: &str) -> SourceSpec {
         on_null_time: OnNullTime::Fail,
         allowed_lateness: None,
         on_expired: OnExpired::Drop,
+        on_corrupt_file: crate::spec::OnCorruptFile::Fail,
         on_removed: OnRemoved::Keep,
         on_missing_column: OnMissingColumn::Fail,
         on_type_change: OnTypeChange::Fail,

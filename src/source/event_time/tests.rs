@@ -41,6 +41,7 @@ fn source(event_timezone: Tz, event_time_unit: Option<EpochUnit>) -> SourceSpec 
         on_null_time: OnNullTime::Drop,
         allowed_lateness: None,
         on_expired: OnExpired::Drop,
+        on_corrupt_file: crate::spec::OnCorruptFile::Fail,
         on_removed: OnRemoved::Keep,
         max_windows_per_file: 1,
         margins: Margins::default(),

@@ -20,6 +20,7 @@ fn explained(story: &Story, n: i64) -> ExplainView {
         story: &log,
         logged: Some(story.log.state.generation),
         unreadable: &[],
+        left_out: &[],
     })
 }
 
@@ -117,8 +118,14 @@ fn inputs_say_what_came_after_the_commit() {
     let (facts, plan, log) = (story.facts(), story.plan(), WindowStory::of(window));
     let unreadable = [Error::new(Code::CorruptInput, "in/c is cut short")];
     let logged = Some(Generation(1));
-    let asked =
-        Explained { facts: &facts, plan: &plan, story: &log, logged, unreadable: &unreadable };
+    let asked = Explained {
+        facts: &facts,
+        plan: &plan,
+        story: &log,
+        logged,
+        unreadable: &unreadable,
+        left_out: &[],
+    };
     let view = explain(&asked);
     assert!(!view.inputs[0].is_admitted);
     assert_eq!(view.notes, ["no new window closes: HW3001 in/c is cut short"]);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::ErrorDoc;
+use super::{ErrorDoc, error};
 use crate::id::{PipelineName, RunId};
 use crate::report::PipelineReport;
 use crate::state::{FailedWindow, RowCounts};
@@ -52,6 +52,9 @@ pub struct RunPipelineDoc {
     pub duration_ms: i64,
     /// The windows that failed.
     pub failures: Vec<FailureDoc>,
+    /// Files that were left out because they cannot be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<ErrorDoc>,
     /// The request that was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
@@ -97,6 +100,7 @@ pub fn run(report: &PipelineReport) -> RunPipelineDoc {
         bytes_read: report.bytes_read,
         duration_ms: report.took.micros().div_euclid(1_000),
         failures: report.failures.iter().map(failure).collect(),
+        left_out: report.left_out.iter().map(error).collect(),
         request: report.request.map(|id| id.to_string()),
         left: report.left,
     }

@@ -8,7 +8,7 @@ use crate::view::text;
 fn told(text: &str) -> StatusView {
     let story = Story::tell(text);
     let now = ProcessingTime::from_micros(0);
-    status(&story.spec, &story.log.state, &story.plan(), true, &[], now)
+    status(&story.spec, &story.log.state, &story.plan(), true, &[], &[], now)
 }
 
 #[test]

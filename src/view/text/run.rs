@@ -35,9 +35,23 @@ pub fn failed(spec: &PipelineSpec, window: &FailedWindow) -> String {
     format!("✗ {label}    {} {}", window.code, window.message)
 }
 
-/// What a run did to one pipeline.
+/// What a run did to one pipeline, and what it left out.
 #[must_use]
 pub fn run(spec: &PipelineSpec, report: &PipelineReport) -> String {
+    let mut text = outcome(spec, report);
+    for why in report.left_out.iter().take(LEFT_OUT_MAX) {
+        let _ = writeln!(text, "  left out: {} {}", why.code(), why.message());
+    }
+    if let more @ 1.. = report.left_out.len().saturating_sub(LEFT_OUT_MAX) {
+        let _ = writeln!(text, "  left out: {} more files", grouped(number(more)));
+    }
+    text
+}
+
+/// The most files that are named as left out.
+pub(super) const LEFT_OUT_MAX: usize = 10;
+
+fn outcome(spec: &PipelineSpec, report: &PipelineReport) -> String {
     if report.left.is_some() {
         return format!(
             "… {}    left for the run that holds the lease: it does it, or the next run does\n",
