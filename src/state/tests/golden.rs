@@ -118,28 +118,36 @@ fn go_back(log: &mut Log) {
     log.add(Body::Release);
 }
 
-fn stored() -> impl Iterator<Item = Vec<u8>> {
-    super::stored_in("v1")
+/// The logs that are stored, by folder.
+fn logs() -> [(&'static str, Log); 4] {
+    [
+        ("v1", golden()),
+        ("v1-upkeep", super::upkeep::golden()),
+        ("v1-columns", super::columns::golden()),
+        ("v1-rows", super::aside::golden()),
+    ]
 }
 
 #[test]
 fn every_kind_of_entry_is_written_as_it_always_was() {
-    let log = golden();
-    let mut kinds: BTreeSet<_> = log.entries.iter().map(|entry| entry.body.kind()).collect();
-    kinds.extend(super::upkeep::golden_kinds());
-    kinds.extend(super::columns::golden_kinds());
-    kinds.extend(super::aside::golden_kinds());
-    assert_eq!(kinds, KINDS.iter().copied().collect());
-
-    for (entry, stored) in log.entries.iter().zip(stored()) {
-        let written = String::from_utf8(encoded(entry).bytes).unwrap();
-        assert_eq!(written, String::from_utf8(stored).unwrap(), "entry {}", entry.n);
+    let mut kinds = BTreeSet::new();
+    for (folder, log) in logs() {
+        for (entry, stored) in log.entries.iter().zip(super::stored_in(folder)) {
+            let written = String::from_utf8(encoded(entry).bytes).unwrap();
+            let stored = String::from_utf8(stored).unwrap();
+            assert_eq!(written, stored, "entry {} of {folder}", entry.n);
+            kinds.insert(entry.body.kind());
+        }
+        assert_eq!(super::stored_in(folder).count(), log.entries.len(), "{folder}");
     }
-    assert_eq!(stored().count(), log.entries.len());
+    assert_eq!(kinds, KINDS.iter().copied().collect());
 }
 
 #[test]
-fn the_stored_log_is_read_as_it_always_was() {
-    let entries: Vec<_> = stored().map(|bytes| codec::decode(&bytes).unwrap().0).collect();
-    assert_eq!(Log::fold(&entries).unwrap(), golden().state);
+fn stored_logs_are_read_as_they_always_were() {
+    for (folder, log) in logs() {
+        let stored = super::stored_in(folder);
+        let entries: Vec<_> = stored.map(|bytes| codec::decode(&bytes).unwrap().0).collect();
+        assert_eq!(Log::fold(&entries).unwrap(), log.state, "{folder}");
+    }
 }
