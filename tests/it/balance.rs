@@ -1,5 +1,6 @@
 //! `verify --balance`: every row is in one place, and books that were cooked are found.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::judged::model::{Model, Variant, random_rows};
 use crate::judged::{ROWS, at};
-use crate::kill::{kill_at, run_well};
+use crate::kill::{FUTURE, kill_at, run_well};
 use crate::support::{DAY_0, Dice, HOUR, Project, assert_good, block_on, each, files_below};
 
 /// How many histories are tried.
@@ -373,4 +374,67 @@ fn check(seed: u64) {
 fn the_sums_are_those_of_the_model() {
     let seeds: Vec<u64> = (0..HISTORIES).collect();
     each(2, &seeds, |seed| format!("the feed of seed {seed}"), |seed| check(*seed));
+}
+
+/// What an operator may do; some of it finds nothing to do.
+const DEEDS: &[&[&str]] = &[
+    &["run"],
+    &["reprocess", "tiny", "--from", "2026-01-01", "--to", "2026-01-02", "--yes"],
+    &["quarantine", "retry", "tiny", "--yes"],
+    &["rollback", "tiny", "--window", "2026-01-01T01", "--yes"],
+    &["rollback", "tiny", "--from", "2026-01-01", "--to", "2026-01-01T04", "--yes"],
+    &["backfill", "tiny", "--from", "2026-01-01", "--to", "2026-01-01T03"],
+    &["skip", "tiny", "--from", "2026-01-01", "--to", "2026-01-01T03", "--reason", "lost"],
+    &["vacuum", "--yes"],
+];
+
+/// That every row of the input is in exactly one place after each of some deeds.
+fn check_deeds(seed: u64) {
+    let mut dice = Dice(seed);
+    let variant = Variant::random(&mut dice);
+    let config = variant.configure(ROWS);
+    let begin = "size = \"1h\"\nbegin = \"2026-01-01T02:00:00Z\"";
+    let config = if dice.roll(3) == 0 { config.replace("size = \"1h\"", begin) } else { config };
+    let mut project = Project::new(&config);
+    let mut fed = BTreeMap::new();
+    for step in 0..10 {
+        let name = format!("{}.parquet", dice.pick(&["a", "b", "c"]));
+        match dice.roll(4) {
+            0 | 1 => {
+                let mut rows = random_rows(&mut dice);
+                rows.extend((dice.roll(3) == 0).then_some((FUTURE, "future", 50)));
+                project.feed(&name, &rows);
+                fed.insert(name, rows.len() as u64);
+            }
+            2 => {
+                let limit = dice.roll(40);
+                project.configure(&config.replace("value >= 10", &format!("value >= {limit}")));
+            }
+            _ => {}
+        }
+        let deed = dice.pick(DEEDS);
+        for args in [deed, &["run"][..]] {
+            let ended = project.command(args).output().unwrap();
+            let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+            assert!(ended.status.code().is_some_and(|code| code < 75), "{args:?}: {told}");
+        }
+        if fed.is_empty() {
+            continue;
+        }
+        let (problems, sums) = balance(&project);
+        let of = format!("seed {seed}, step {step}, {deed:?}: {sums:?}");
+        assert_eq!(problems, [], "{of}");
+        let count = |wanted: &str| {
+            sums.iter().find(|(name, _)| *name == wanted).map_or(0, |(_, rows)| *rows)
+        };
+        let parts: u64 = sums.iter().skip(2).map(|(_, rows)| rows).sum();
+        let rows: u64 = fed.values().sum();
+        assert_eq!((count("rows"), parts), (rows, rows), "{of}");
+    }
+}
+
+#[test]
+fn no_row_is_lost_whatever_is_done() {
+    let seeds: Vec<u64> = (0..HISTORIES / 2).collect();
+    each(2, &seeds, |seed| format!("the deeds of seed {seed}"), |seed| check_deeds(*seed));
 }
