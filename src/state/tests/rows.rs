@@ -1,7 +1,9 @@
 //! The sums of the books must close, by rule and by file.
 
-use super::broken_by_commit;
-use super::log::{Log, commit};
+use super::log::{Log, claim, commit};
+use super::{broken_by, broken_by_commit};
+use crate::hash::Sha256;
+use crate::id::AttemptId;
 use crate::invariant::Invariant;
 use crate::state::*;
 
@@ -87,4 +89,46 @@ fn only_so_many_files_are_named() {
     assert!(rows.closes() && balance.adds_up_to(&rows));
     let text = serde_json::to_string(&balance).unwrap();
     assert_eq!(serde_json::from_str::<Balance>(&text).unwrap(), balance);
+}
+
+/// A batch of the window at hour 9 with an object that is optional.
+fn with_optional(log: &Log, batch: u128) -> Begin {
+    let mut begin = log.batch(batch, &[9]);
+    let mut optional = begin.windows[0].outputs[0].clone();
+    optional.name = "quarantine.orders".to_owned();
+    optional.path = "quarantine/9".to_owned();
+    optional.before = None;
+    optional.att = AttemptId(uuid::Uuid::from_u128(batch.wrapping_mul(1_000)));
+    optional.optional = true;
+    begin.windows[0].outputs.push(optional);
+    begin
+}
+
+#[test]
+fn only_what_is_optional_is_left_out_and_only_where_nothing_can_lie() {
+    let mut log = Log::claimed();
+    let begin = with_optional(&log, 1);
+    log.add(Body::Begin(begin.clone()));
+    let mut without = commit(&begin);
+    without.windows[0].outputs.truncate(1);
+    let mut other = commit(&begin);
+    other.windows[0].outputs.remove(0);
+    let refused = log.clone().offer(log.entry(Body::Commit(other))).unwrap_err();
+    assert_eq!(refused.invariant, Invariant::Cm2);
+
+    // Its writer died: an attempt may lie there.
+    let mut died = log.clone();
+    died.add(Body::Release);
+    died.add(claim());
+    let again = Body::Begin(with_optional(&died, 2));
+    assert_eq!(broken_by(&died, again), Invariant::Cm2);
+
+    log.add(Body::Commit(without));
+    // Where something was committed it must be replaced, even by nothing.
+    let begin = with_optional(&log, 3);
+    log.add(Body::Begin(begin.clone()));
+    log.add(Body::Commit(commit(&begin)));
+    let mut begin = with_optional(&log, 4);
+    begin.windows[0].outputs[1].before = Some(Sha256::ZERO);
+    assert_eq!(broken_by(&log, Body::Begin(begin)), Invariant::Cm2);
 }
