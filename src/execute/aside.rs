@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
+use arrow::datatypes::Schema;
 use datafusion::error::DataFusionError;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
@@ -100,7 +101,7 @@ impl AsideExecutor<'_> {
             max_object_bytes: self.max_object_bytes,
         };
         if due.rows == 0 {
-            return stage_nothing(&staging, &object, begun, &self.outputs).await;
+            return self.stage_nothing(due, &staging, &object, begun).await;
         }
         let rows = Rows::open(self, &due.file).await?;
         let file = rows.file.name();
@@ -114,6 +115,33 @@ impl AsideExecutor<'_> {
             staged.rows, due.rows
         );
         Err(Error::new(Code::InputChanged, text))
+    }
+}
+
+impl AsideExecutor<'_> {
+    /// Stages an object without rows. Its columns are those of the object that it replaces; should
+    /// that be gone or damaged, those of the file.
+    async fn stage_nothing(
+        &self,
+        due: &DueAside,
+        staging: &Staging<'_>,
+        object: &ObjectSpec<'_>,
+        begun: &BatchOutput,
+    ) -> Result<StagedOutput> {
+        match stage_nothing(staging, object, begun, &self.outputs).await {
+            Err(why) if why.code() == Code::RevisionGone => {}
+            staged => return staged,
+        }
+        // Best effort: what was staged before it failed is in the way.
+        let _ = std::fs::remove_file(staging.staged_at(begun));
+        let file = match (self.sources.get(&due.file.table), self.listed.get(&due.file)) {
+            (Some(store), Some(listed)) => open_listed(store, listed).await.ok(),
+            _ => None,
+        };
+        let own = file.map_or_else(|| Arc::new(Schema::empty()), |file| file.schema().clone());
+        let none = futures::stream::empty();
+        let rows = Box::pin(RecordBatchStreamAdapter::new(quarantine_schema(&own), none));
+        output::stage(staging, object, begun, rows).await
     }
 }
 

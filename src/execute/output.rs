@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
@@ -49,6 +49,13 @@ pub struct Staging<'a> {
     pub max_object_bytes: u64,
 }
 
+impl Staging<'_> {
+    /// The file that `begun` is staged as.
+    pub(super) fn staged_at(&self, begun: &BatchOutput) -> PathBuf {
+        self.folder.join(format!("{}{}", layout::staging_prefix(self.epoch), begun.att))
+    }
+}
+
 /// Stages an object with the columns of the one at `path` in `store`, and none of its rows.
 ///
 /// # Errors
@@ -79,8 +86,7 @@ pub(super) async fn stage(
     begun: &BatchOutput,
     mut stream: SendableRecordBatchStream,
 ) -> Result<StagedOutput> {
-    let name = format!("{}{}", layout::staging_prefix(staging.epoch), begun.att);
-    let staged_at = staging.folder.join(name);
+    let staged_at = staging.staged_at(begun);
     let failed =
         |why: &dyn std::fmt::Display| write_failure(&format!("cannot stage {}: {why}", begun.path));
     let hashed = HashedFile::create(&staged_at).map_err(|why| stage_failure(&begun.path, &why))?;

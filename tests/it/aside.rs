@@ -148,6 +148,18 @@ fn damage_is_found_and_a_retirement_takes_all_of_it_away() {
 }
 
 #[test]
+fn an_object_that_is_gone_is_in_nobodys_way() {
+    let project = fed(TINY);
+    project.run();
+    let path = project.path(&object("x/a.parquet"));
+    fs::remove_file(&path).unwrap();
+    project.feed("x/a.parquet", &[(at(0), "a", 10), (at(1), "a", 60)]);
+    project.run();
+    assert_eq!(aside(&project, "x/a.parquet"), [""; 0]);
+    project.assert_sound();
+}
+
+#[test]
 fn rows_that_cannot_be_read_again_are_told_and_hold_up_no_window() {
     let project = fed(TINY);
     let mut command = project.command(&["run"]);

@@ -342,6 +342,26 @@ fn columns_that_quarantine_adds_may_not_be_there() {
     assert!(told.contains("has a column `_Rule`, which quarantine adds"), "{told}");
 }
 
+#[test]
+fn rows_of_a_chain_are_put_aside_with_the_window_they_are_of() {
+    let chain = format!(
+        "{ROWS}\n[pipeline.daily.window]\nsize = \"1d\"\n[pipeline.daily.source.hours]\n\
+         pipeline = \"tiny\"\n\
+         rule = [{{ name = \"no a\", expect = \"key <> 'a'\" }}]\n\
+         [[pipeline.daily.step]]\nname = \"keys\"\nsql = \"SELECT key FROM hours\"\n\
+         [pipeline.daily.output.keys]\npath = \"out/keys/dt={{start:%Y-%m-%d}}\"\n"
+    );
+    let project = Project::new(&chain);
+    project.feed("x.parquet", &[(at(5, 1), "a", 50), (at(5, 2), "b", 50), (at(25, 0), "a", 20)]);
+    project.run();
+    assert_eq!(project.outputs()["out/keys/dt=2026-01-01/data.parquet"], ["key=b"]);
+    let aside = rows_of(&project.path("quarantine/daily/dt=2026-01-01/hr=00/hours.parquet"));
+    assert_eq!(aside.len(), 1);
+    assert!(aside[0].contains("key=a value=50 _rule=no a"), "{aside:?}");
+    assert!(aside[0].ends_with("_window_start=2026-01-01T00:00:00Z"), "{aside:?}");
+    project.assert_sound();
+}
+
 /// What happens to the input, run by run; then one run over the same in one go.
 fn check(seed: u64) {
     let mut dice = Dice(seed);

@@ -31,7 +31,8 @@ pub(in crate::execute) const SOURCE_ROW: &str = "_source_row";
 /// The start of its window.
 const WINDOW_START: &str = "_window_start";
 
-/// The columns of a quarantine object: those of the source's rows, and what is known of them.
+/// The columns of a quarantine object: those of the source's rows, and what is known of them. The
+/// window of a chain's source that a row came with gives way to the one that it is of.
 pub(in crate::execute) fn schema(read: &SchemaRef) -> SchemaRef {
     let text = |name| Field::new(name, DataType::Utf8, false);
     let item = Arc::new(Field::new_list_field(DataType::Utf8, false));
@@ -45,22 +46,24 @@ pub(in crate::execute) fn schema(read: &SchemaRef) -> SchemaRef {
         // Rows that belong to no window have none.
         Field::new(WINDOW_START, instant, true),
     ];
-    let own = read.fields().iter().cloned();
+    let own = read.fields().iter().filter(|field| field.name() != WINDOW_START).cloned();
     Arc::new(Schema::new(own.chain(added.map(Arc::new)).collect::<Vec<_>>()))
 }
 
 /// Refuses columns of the source that have the name of one that is added.
 pub(in crate::execute) fn check_names(source: &SourceSpec, read: &SchemaRef) -> Result<()> {
     let added = [RULE, RULES, REASON, SOURCE_FILE, SOURCE_ROW, WINDOW_START];
-    let mut own = read.fields().iter().map(|field| field.name());
+    let is_chained = source.upstream().is_some() && source.event_time.is_none();
+    let own = read.fields().iter().map(|field| field.name());
+    let mut own = own.filter(|name| !is_chained || *name != WINDOW_START);
     let Some(name) = own.find(|name| added.iter().any(|added| added.eq_ignore_ascii_case(name)))
     else {
         return Ok(());
     };
     let text = format!("source {} has a column `{name}`, which quarantine adds", source.table);
-    Err(Error::new(Code::Conflict, text)
-        .note(format!("it adds: {}", added.join(", ")))
-        .hint("give the column another name, or let rules `drop` rows instead"))
+    Err(Error::new(Code::Conflict, text).note(format!("it adds: {}", added.join(", "))).hint(
+        "give the column another name; or let rules, `on_null_time` and `on_expired` `drop` rows",
+    ))
 }
 
 /// The rows of `piece` that are `aside`, of `window`; `None` if there are none.
@@ -155,8 +158,11 @@ pub(in crate::execute) fn with_origins(
         Arc::new(Int64Array::from(origins.rows)),
         Arc::new(starts),
     ];
-    let columns = own.columns().iter().cloned().chain(added).collect();
-    RecordBatch::try_new(schema(&own.schema()), columns).map_err(|why| bug(&why.into()))
+    let own_schema = own.schema();
+    let kept = own_schema.fields().iter().zip(own.columns());
+    let kept = kept.filter(|(field, _)| field.name() != WINDOW_START);
+    let columns = kept.map(|(_, column)| column.clone()).chain(added).collect();
+    RecordBatch::try_new(schema(&own_schema), columns).map_err(|why| bug(&why.into()))
 }
 
 fn names() -> ListBuilder<StringBuilder> {
