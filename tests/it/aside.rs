@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::kill::{FUTURE, run_well};
+use crate::kill::{FUTURE, kill_at, run_well};
 use crate::support::{DAY_0, HOUR, Project, TINY, code, rows_of};
 
 fn at(hour: i64) -> i64 {
@@ -157,6 +157,18 @@ fn an_object_that_is_gone_is_in_nobodys_way() {
     project.run();
     assert_eq!(aside(&project, "x/a.parquet"), [""; 0]);
     project.assert_sound();
+}
+
+#[test]
+fn what_was_begun_and_is_not_needed_any_more_is_settled() {
+    for point in ["begin_aside.after:1", "publish.before:1", "publish.after:1"] {
+        let project = fed(TINY);
+        kill_at(&project, &["run"], point);
+        project.feed("x/a.parquet", &[(at(0), "a", 10), (at(1), "a", 60)]);
+        project.run();
+        assert_eq!(aside(&project, "x/a.parquet"), [""; 0], "{point}");
+        project.assert_sound();
+    }
 }
 
 #[test]
