@@ -17,7 +17,7 @@ use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
 use super::judge::{Origins, quarantine_schema, with_origins};
 use super::output::{self, Staging, stage_nothing};
-use super::route::expired_cells;
+use super::route::{expired_cells, open_input};
 use crate::commit::{Batch, ComputedWindow, StagedOutput};
 use crate::error::{Code, Error, Result};
 use crate::hash::Sha256;
@@ -170,13 +170,8 @@ struct Rows {
 
 impl Rows {
     async fn open(executor: &AsideExecutor<'_>, id: &FileId) -> Result<Self> {
-        let missing =
-            |what: &str| Error::new(Code::Bug, format!("{what} of {} is not known", id.key));
-        let source = executor.spec.source(&id.table).ok_or_else(|| missing("the source"))?;
-        let store = executor.sources.get(&id.table).ok_or_else(|| missing("the store"))?;
-        let listed = executor.listed.get(id).ok_or_else(|| missing("the listing"))?;
-        let record = &executor.ledger.file(id).ok_or_else(|| missing("the record"))?.record;
-        let file = open_listed(store, listed).await?;
+        let AsideExecutor { spec, sources, listed, ledger, .. } = executor;
+        let (source, record, file) = open_input(spec, sources, listed, ledger, id).await?;
         let column = match &source.event_time {
             Some(_) => Some(TimeColumn::find(source, file.schema(), &file.name())?),
             None => None,
@@ -186,9 +181,9 @@ impl Rows {
             column,
             all_at: record.event_range.map(|(first, _)| first),
             judge: Judge::new(record.arrived_at, source.max_future),
-            expired: expired_cells(executor.spec, source, record),
+            expired: expired_cells(spec, source, record),
             source: source.clone(),
-            grid: executor.spec.grid.clone(),
+            grid: spec.grid.clone(),
             key: Arc::from(id.key.as_str()),
             file,
         })

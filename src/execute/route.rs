@@ -25,9 +25,11 @@ use super::Executor;
 use super::columns::{Origin, origins};
 use super::table::{AddedColumn, added_columns};
 use crate::error::{Code, Error, Result};
-use crate::ledger::{FileId, FileRecord};
+use crate::ledger::{FileId, FileRecord, Ledger};
 use crate::plan::DueWindow;
-use crate::source::{Judge, OpenFile, TimeColumn, Verdict, caught, open_listed, panicked};
+use crate::source::{
+    Judge, Listed, OpenFile, SourceStores, TimeColumn, Verdict, caught, open_listed, panicked,
+};
 use crate::spec::{PipelineSpec, SourceSpec};
 use crate::time::EventTime;
 use crate::window::Window;
@@ -163,6 +165,25 @@ async fn read(
     Ok(pieces)
 }
 
+/// An admitted file as it was listed, and what is known of it.
+pub(super) async fn open_input<'a>(
+    spec: &'a PipelineSpec,
+    sources: &SourceStores,
+    listed: &BTreeMap<FileId, Listed>,
+    ledger: &'a Ledger,
+    id: &FileId,
+) -> Result<(&'a SourceSpec, &'a FileRecord, OpenFile)> {
+    let source = spec.source(&id.table).ok_or_else(|| unknown("the source", id))?;
+    let store = sources.get(&id.table).ok_or_else(|| unknown("the store", id))?;
+    let listed = listed.get(id).ok_or_else(|| unknown("the listing", id))?;
+    let record = &ledger.file(id).ok_or_else(|| unknown("the record", id))?.record;
+    Ok((source, record, open_listed(store, listed).await?))
+}
+
+fn unknown(what: &str, id: &FileId) -> Error {
+    Error::new(Code::Bug, format!("{what} of {} is not known", id.key))
+}
+
 /// A file that is about to be read for some windows.
 struct FileScan {
     file: OpenFile,
@@ -190,9 +211,7 @@ enum RowTimes {
 
 impl FileScan {
     async fn open(executor: &Executor<'_>, id: &FileId, added: &[AddedColumn]) -> Result<Self> {
-        let schema = executor.columns(&id.table).ok_or_else(|| {
-            Error::new(Code::Bug, format!("the schema of {} is not known", id.key))
-        })?;
+        let schema = executor.columns(&id.table).ok_or_else(|| unknown("the schema", id))?;
         Self::open_as(executor, id, added, schema).await
     }
 
@@ -203,22 +222,17 @@ impl FileScan {
         added: &[AddedColumn],
         schema: &SchemaRef,
     ) -> Result<Self> {
-        let missing =
-            |what: &str| Error::new(Code::Bug, format!("{what} of {} is not known", id.key));
-        let source = executor.spec.source(&id.table).ok_or_else(|| missing("the source"))?;
-        let store = executor.sources.get(&id.table).ok_or_else(|| missing("the store"))?;
-        let listed = executor.listed.get(id).ok_or_else(|| missing("the listing"))?;
-        let record = &executor.ledger.file(id).ok_or_else(|| missing("the record"))?.record;
-        let file = open_listed(store, listed).await?;
+        let Executor { spec, sources, listed, ledger, .. } = executor;
+        let (source, record, file) = open_input(spec, sources, listed, ledger, id).await?;
         let times = match (&source.event_time, record.event_range) {
             (Some(_), _) => {
                 RowTimes::Column(TimeColumn::find(source, file.schema(), &file.name())?)
             }
-            (None, range) => RowTimes::All(range.ok_or_else(|| missing("the event time"))?.0),
+            (None, range) => RowTimes::All(range.ok_or_else(|| unknown("the event time", id))?.0),
         };
         let (origins, roots) = origins(source, &file, schema, added, times.column())?;
         let judge = Judge::new(record.arrived_at, source.max_future);
-        let expired = expired_cells(executor.spec, source, record);
+        let expired = expired_cells(spec, source, record);
         let (key, schema) = (Arc::from(id.key.as_str()), schema.clone());
         let is_judged = source.is_judged();
         Ok(Self { file, key, is_judged, times, judge, expired, schema, origins, roots })
