@@ -17,12 +17,12 @@ use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
 use super::judge::{Origins, quarantine_schema, with_origins};
 use super::output::{self, Staging, stage_nothing};
-use super::route::{expired_cells, open_input};
+use super::scan::Input;
 use crate::commit::{Batch, ComputedWindow, StagedOutput};
 use crate::error::{Code, Error, Result};
 use crate::hash::Sha256;
 use crate::id::Epoch;
-use crate::ledger::{FileId, Ledger};
+use crate::ledger::{FileId, FileRecord, Ledger};
 use crate::plan::DueAside;
 use crate::source::{
     Judge, Listed, OpenFile, SourceStores, TimeColumn, Verdict, caught, open_listed, panicked,
@@ -171,7 +171,8 @@ struct Rows {
 impl Rows {
     async fn open(executor: &AsideExecutor<'_>, id: &FileId) -> Result<Self> {
         let AsideExecutor { spec, sources, listed, ledger, .. } = executor;
-        let (source, record, file) = open_input(spec, sources, listed, ledger, id).await?;
+        let input = Input::find(spec, sources, listed, ledger, id)?;
+        let (source, record, file) = (&input.source, &input.record, input.open().await?);
         let column = match &source.event_time {
             Some(_) => Some(TimeColumn::find(source, file.schema(), &file.name())?),
             None => None,
@@ -280,4 +281,10 @@ impl Why {
             Self::Expired(_) => ("expired", "it came later than `allowed_lateness`".to_owned()),
         }
     }
+}
+
+/// What came too late when the file was admitted, ascending.
+fn expired_cells(spec: &PipelineSpec, source: &SourceSpec, record: &FileRecord) -> Vec<Window> {
+    let cells = record.expired.iter();
+    cells.filter_map(|(cell, _)| source.margins.cell_at(&spec.grid, *cell)).collect()
 }

@@ -52,7 +52,7 @@ pub struct Staging<'a> {
 impl Staging<'_> {
     /// The file that `begun` is staged as.
     pub(super) fn staged_at(&self, begun: &BatchOutput) -> PathBuf {
-        self.folder.join(format!("{}{}", layout::staging_prefix(self.epoch), begun.att))
+        self.folder.join(layout::staged(self.epoch, begun.att))
     }
 }
 

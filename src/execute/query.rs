@@ -118,11 +118,6 @@ impl Prepared {
         self.judges.get(table).map(Judge::read).or_else(|| self.tables.get(table))
     }
 
-    /// What runs them.
-    pub(super) fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
     /// How the rows of `table` are judged; `None` if all of them are used.
     pub(super) fn judge(&self, table: &str) -> Option<&Judge> {
         self.judges.get(table)

@@ -17,6 +17,9 @@ use crate::spec::EngineSpec;
 /// The most memory taken when the configuration names none.
 const MEMORY_DEFAULT_MAX_BYTES: u64 = 4 << 30;
 
+/// Into how many parts the memory of one window is cut, of which a sort sets one aside.
+const SORT_SHARE: usize = 8;
+
 /// How many operators an error for want of memory names.
 // Evaluated by the compiler: a zero would not build.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
@@ -105,11 +108,15 @@ impl Engine {
         self.max_object_bytes
     }
 
-    /// How many bytes the rows of one batch may take: a quarter of the limit, so that queries have
-    /// the rest.
-    #[must_use]
-    pub fn batch_bytes_max(&self) -> u64 {
-        self.memory_limit_bytes / 4
+    /// How many bytes of rows may wait for their windows in memory: half of the limit, so that
+    /// queries have the rest.
+    pub(super) fn routed_bytes_max(&self) -> usize {
+        usize::try_from(self.memory_limit_bytes / 2).unwrap_or(usize::MAX)
+    }
+
+    /// What queries and spilled rows share.
+    pub(super) fn runtime(&self) -> Arc<RuntimeEnv> {
+        self.runtime.clone()
     }
 
     /// A claim on the memory limit for rows that wait for their window.
@@ -126,6 +133,12 @@ impl Engine {
         let options = config.options_mut();
         options.sql_parser.collect_spans = true;
         options.sql_parser.map_string_types_to_utf8view = false;
+        // What each sort sets aside to merge what it spilled: all that run at once must have it.
+        let sorts = self.jobs.saturating_mul(SORT_SHARE);
+        let limit = usize::try_from(self.memory_limit_bytes).unwrap_or(usize::MAX);
+        let most = options.execution.sort_spill_reservation_bytes;
+        let share = limit.checked_div(sorts).unwrap_or(most);
+        options.execution.sort_spill_reservation_bytes = most.min(share);
         // A prepared plan is run many times; a filter learnt in one window must not reach the next.
         options.optimizer.enable_dynamic_filter_pushdown = false;
         SessionContext::new_with_config_rt(config, self.runtime.clone())

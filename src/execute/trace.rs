@@ -6,9 +6,9 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
 
+use super::find::{FoundRow, find};
 use super::judge::{RowFate, columns_of, condition};
 use super::message::Asked;
-use super::route::{FoundRow, find, route};
 use super::{Engine, Executor, TableSchema};
 use crate::error::Result;
 use crate::ledger::FileId;
@@ -77,8 +77,7 @@ pub async fn row_fates(
 ) -> Result<Vec<Option<RowFate>>> {
     let judge = executor.prepared.as_ref().and_then(|prepared| prepared.judge(table));
     let Some(judge) = judge else { return Ok(vec![Some(RowFate::Used); rows.len()]) };
-    let mut routed = route(executor, &[due]).await;
-    let of_window = routed.take(due.window.start())?;
-    let pieces = of_window.get(table).map(|rows| rows.pieces.as_slice()).unwrap_or_default();
+    let of_window = executor.rows_of(due).await?;
+    let pieces = of_window.get(table).map(Vec::as_slice).unwrap_or_default();
     judge.trace(&executor.spec.grid, pieces, rows)
 }

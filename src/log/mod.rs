@@ -20,6 +20,7 @@ pub use checkpoint::Pace;
 pub use inbox::{Inbox, InboxItem};
 pub use lease::{
     Beat, Heart, Lease, LeaseInfo, Progress, is_locked, newest_beat, show_alive, sweep_staging,
+    unstage,
 };
 pub use ledger::{read_ledger, write_segment};
 

@@ -6,6 +6,10 @@ use crate::state::TimeRange;
 /// The most windows of one batch: how much work a kill can undo.
 pub(super) const WINDOWS_MAX: usize = 64;
 
+/// The most bytes, as they are in memory, that the rows of a batch should have: for large windows,
+/// how much work a kill can undo.
+pub const BATCH_BYTES_MAX: u64 = 1 << 30;
+
 /// The most empty stretches of one batch: bounds the size of its log entry.
 pub(super) const EMPTY_MAX: usize = 10_000;
 

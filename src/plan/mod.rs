@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use admission::{admission, admissions, judge_lateness, segments_to_merge};
 pub use again::computed_again;
 pub use aside::{DueAside, asides, rows_aside};
-pub use batches::{BatchPlan, batches};
+pub use batches::{BATCH_BYTES_MAX, BatchPlan, batches};
 pub use books::{Books, Imbalance, Place, Places, RowSums, books, holding_quarantined};
 pub use rollback::{PastRevision, Restore, Rollback, rollback};
 pub use rowless::ROWLESS_MAX;

@@ -9,18 +9,21 @@ use super::stop::Stop;
 use super::worker::Worker;
 use crate::commit::{Aim, Batch, ComputedWindow};
 use crate::error::{Code, Error, Result};
-use crate::execute::Executor;
+use crate::execute::{Desk, Executor};
 use crate::id::{AttemptId, BatchId, Seq};
-use crate::log::sweep_staging;
-use crate::plan::{BatchPlan, DueWindow, Plan, batches};
+use crate::ledger::FileId;
+use crate::log::{sweep_staging, unstage};
+use crate::plan::{BATCH_BYTES_MAX, BatchPlan, DueWindow, Plan, batches};
 use crate::publish::Compute;
 use crate::report::{Observer, PipelineReport, RunEvent};
+use crate::source::Listed;
 use crate::spec::{ObjectSpec, QuarantineSpec};
 use crate::state::{BatchOutput, BatchWindow, FailedWindow, TimeRange};
 use crate::time::EventTime;
 
 impl Worker<'_> {
-    /// Carries out `plan`, batch by batch, until it is done or `stop` says so.
+    /// Carries out `plan`, batch by batch, until it is done or `stop` says so. While a batch is
+    /// published, the next one is computed.
     pub(super) async fn run_batches(
         &mut self,
         plan: &Plan,
@@ -28,49 +31,109 @@ impl Worker<'_> {
         observer: &dyn Observer,
         report: &mut PipelineReport,
     ) -> Result<()> {
-        let base = plan.base.unwrap_or(EventTime::FIRST);
         self.progress.plan(plan.windows.len());
         self.widen(plan).await?;
-        for batch in batches(plan, self.project.engine.batch_bytes_max()) {
-            if stop.is_asked() {
-                break;
-            }
-            self.run_batch(batch, base, stop, observer, report).await?;
-        }
-        Ok(())
+        // What is computed from does not change as long as this plan is carried out.
+        let listed = std::mem::take(&mut self.look.discovery.listed);
+        let ended = self.compute_and_publish(plan, &listed, stop, observer, report).await;
+        self.look.discovery.listed = listed;
+        self.sweep_staged();
+        ended
     }
 
-    async fn run_batch(
+    async fn compute_and_publish(
         &mut self,
-        plan: BatchPlan,
-        base: EventTime,
+        plan: &Plan,
+        listed: &BTreeMap<FileId, Listed>,
         stop: &Stop,
         observer: &dyn Observer,
         report: &mut PipelineReport,
     ) -> Result<()> {
-        let spec = self.session.spec;
-        let mut starts: Vec<EventTime> =
-            plan.windows.iter().map(|due| due.window.start()).collect();
-        self.publisher.recall(&starts).await?;
-        let windows = plan.windows.iter().map(|due| self.begun(due)).collect::<Result<Vec<_>>>()?;
-        let batch = self.batch(windows, plan.empty, base, Aim::Compute);
+        let (project, session) = (self.project, self.session);
+        let (ledger, references) = (self.ledger.clone(), self.look.references.clone());
         let executor = Executor {
-            spec,
-            engine: &self.project.engine,
+            spec: session.spec,
+            engine: &project.engine,
             prepared: self.prepared(),
-            sources: &self.session.sources,
-            listed: &self.look.discovery.listed,
-            references: &self.look.references,
-            ledger: &self.ledger,
-            due: plan.windows.into_iter().map(|due| (due.window.start(), due)).collect(),
-            staging: self.project.staging(&spec.name),
+            sources: &session.sources,
+            listed,
+            references: &references,
+            ledger: &ledger,
+            due: BTreeMap::new(),
+            staging: project.staging(&session.spec.name),
             epoch: self.state().epoch,
             is_gated: true,
         };
-        let computing = Computing { executor, stop, stopped: Mutex::default() };
-        let seq = self.publisher.batch(batch, &computing).await?;
-        let stopped = computing.stopped.into_inner().unwrap_or_else(PoisonError::into_inner);
-        self.sweep_staged();
+        let base = plan.base.unwrap_or(EventTime::FIRST);
+        let batches = batches(plan, BATCH_BYTES_MAX);
+        let windows = batches.iter().flat_map(|batch| batch.windows.iter().cloned());
+        let Some((scan, desk)) = executor.scan(windows.collect::<Vec<_>>()) else {
+            let computing = Computing::new(None, &executor, stop);
+            return self.publish(batches, base, &computing, observer, report).await;
+        };
+        let computing = Computing::new(Some(desk), &executor, stop);
+        tokio::select! {
+            biased;
+            ended = self.publish(batches, base, &computing, observer, report) => ended,
+            () = async { scan.run().await; std::future::pending().await } => Ok(()),
+        }
+    }
+
+    /// Publishes `batches`, one after another, as they are computed.
+    async fn publish(
+        &mut self,
+        batches: Vec<BatchPlan>,
+        base: EventTime,
+        computing: &Computing<'_>,
+        observer: &dyn Observer,
+        report: &mut PipelineReport,
+    ) -> Result<()> {
+        let mut batches = batches.into_iter();
+        let mut next = self.open(batches.next(), computing).await?;
+        while let Some((windows, empty)) = next.take() {
+            if computing.stop.is_asked() {
+                break;
+            }
+            next = self.open(batches.next(), computing).await?;
+            self.publish_one(windows, empty, base, computing, observer, report).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets the windows of a batch be computed.
+    async fn open(
+        &mut self,
+        plan: Option<BatchPlan>,
+        computing: &Computing<'_>,
+    ) -> Result<Option<(Vec<BatchWindow>, Vec<TimeRange>)>> {
+        let Some(plan) = plan else { return Ok(None) };
+        let starts: Vec<EventTime> = plan.windows.iter().map(|due| due.window.start()).collect();
+        self.publisher.recall(&starts).await?;
+        let windows = plan.windows.iter().map(|due| self.begun(due)).collect::<Result<Vec<_>>>()?;
+        if let Some(desk) = &computing.desk {
+            desk.open(&windows);
+        }
+        Ok(Some((windows, plan.empty)))
+    }
+
+    async fn publish_one(
+        &mut self,
+        windows: Vec<BatchWindow>,
+        empty: Vec<TimeRange>,
+        base: EventTime,
+        computing: &Computing<'_>,
+        observer: &dyn Observer,
+        report: &mut PipelineReport,
+    ) -> Result<()> {
+        let mut starts: Vec<EventTime> = windows.iter().map(|window| window.start).collect();
+        // What an earlier batch has committed may have been put away with it.
+        self.publisher.recall(&starts).await?;
+        let outputs = windows.iter().flat_map(|window| &window.outputs);
+        let attempts: Vec<AttemptId> = outputs.map(|output| output.att).collect();
+        let batch = self.batch(windows, empty, base, Aim::Compute);
+        let seq = self.publisher.batch(batch, computing).await?;
+        let stopped = computing.take_stopped();
+        unstage(&computing.executor.staging, self.state().epoch, &attempts);
         self.progress.finish(starts.len().saturating_sub(stopped.len()));
         starts.retain(|start| !stopped.contains(start));
         self.tell(&starts, seq, observer, report);
@@ -184,18 +247,31 @@ impl Compute for Executor<'_> {
     }
 }
 
-/// Computes until it is done, or stopped.
+/// Computes ahead until it is stopped.
 struct Computing<'a> {
-    executor: Executor<'a>,
+    /// Where windows are computed; `None` if it is not known what the columns of a source are.
+    desk: Option<Desk>,
+    executor: &'a Executor<'a>,
     stop: &'a Stop,
-    /// The windows that were stopped: neither committed nor failed.
+    /// The windows of the batch under way that were stopped: neither committed nor failed.
     stopped: Mutex<BTreeSet<EventTime>>,
+}
+
+impl<'a> Computing<'a> {
+    fn new(desk: Option<Desk>, executor: &'a Executor<'a>, stop: &'a Stop) -> Self {
+        Self { desk, executor, stop, stopped: Mutex::default() }
+    }
+
+    fn take_stopped(&self) -> BTreeSet<EventTime> {
+        std::mem::take(&mut *self.stopped.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 #[async_trait]
 impl Compute for Computing<'_> {
     async fn compute(&self, batch: &Batch) -> Vec<Result<ComputedWindow, FailedWindow>> {
-        let computed = self.executor.compute(batch, self.stop.grace_over()).await;
+        let Some(desk) = &self.desk else { return self.executor.no_columns(&batch.windows) };
+        let computed = desk.compute(batch, self.stop.grace_over()).await;
         let failed = computed.iter().filter_map(|result| result.as_ref().err());
         let stopped = failed.filter(|failed| failed.is_stopped()).map(|failed| failed.start);
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner).extend(stopped);

@@ -177,6 +177,12 @@ pub fn staging_prefix(epoch: Epoch) -> String {
     format!("{:020}-", epoch.0)
 }
 
+/// The name of the file that an attempt of `epoch` is staged as.
+#[must_use]
+pub fn staged(epoch: Epoch, att: AttemptId) -> String {
+    format!("{}{att}", staging_prefix(epoch))
+}
+
 /// How the names of staged files begin that are created, not published.
 const CREATE_PREFIX: &str = "create-";
 

@@ -28,6 +28,7 @@ mod fault;
 mod hostile;
 mod judged;
 mod kill;
+mod limits;
 mod local_store;
 mod malformed;
 mod quarantine;

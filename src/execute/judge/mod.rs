@@ -13,11 +13,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::prelude::SessionContext;
 
-use super::route::Piece;
+use super::even::Even;
+use super::scan::Piece;
 use super::sql::bug;
 use crate::error::{Code, Error, Result};
 use crate::spec::SourceSpec;
@@ -38,6 +38,7 @@ pub(super) struct Judge {
     read: SchemaRef,
     /// The places of those that the queries see.
     seen: Vec<usize>,
+    seen_schema: SchemaRef,
     rules: Rules,
     dedup: Option<Dedup>,
 }
@@ -82,13 +83,22 @@ impl Judge {
     ) -> Result<Self> {
         let read = columns_to_read(session, source, whole, seen)?;
         let places = seen.fields().iter().map(|field| read.index_of(field.name()));
-        let seen = places.collect::<Result<_, _>>().map_err(|why| bug(&why.into()))?;
+        let places: Vec<usize> =
+            places.collect::<Result<_, _>>().map_err(|why| bug(&why.into()))?;
+        let seen_schema = read.project(&places).map_err(|why| bug(&why.into()))?;
         if source.has_quarantine() {
             quarantine::check_names(source, &read)?;
         }
         let rules = Rules::new(session, source, &read)?;
         let dedup = source.dedup.as_ref().map(|dedup| Dedup::new(dedup, source, &read));
-        Ok(Self { source: source.clone(), read, seen, rules, dedup: dedup.transpose()? })
+        Ok(Self {
+            source: source.clone(),
+            read,
+            seen: places,
+            seen_schema: Arc::new(seen_schema),
+            rules,
+            dedup: dedup.transpose()?,
+        })
     }
 
     /// The columns that are read.
@@ -168,6 +178,7 @@ struct Sheet<'a> {
     /// What the queries see.
     shown: Window,
     judged: Judged,
+    seen: Even,
     /// How many rows of the window count with each rule.
     by_rule: Vec<u64>,
     /// The first row that refuses the window, and how many there are.
@@ -178,7 +189,8 @@ impl<'a> Sheet<'a> {
     fn new(judge: &'a Judge, window: Window) -> Self {
         let shown = judge.source.margins.seen_from(window);
         let by_rule = vec![0; judge.rules.specs().count()];
-        Self { judge, window, shown, judged: Judged::default(), by_rule, refused: None }
+        let seen = Even::new(&judge.seen_schema);
+        Self { judge, window, shown, judged: Judged::default(), seen, by_rule, refused: None }
     }
 
     fn add(&mut self, piece: &Piece, broken: &Broken, fates: &[Fate]) -> Result<()> {
@@ -199,12 +211,8 @@ impl<'a> Sheet<'a> {
             }
         }
         self.add_file(file);
-        let seen = filter_record_batch(&piece.batch, &BooleanArray::from(is_seen));
-        let seen = seen.and_then(|seen| seen.project(&self.judge.seen));
-        let seen = seen.map_err(|why| bug(&why.into()))?;
-        if seen.num_rows() > 0 {
-            self.judged.seen.push(seen);
-        }
+        let own = piece.batch.project(&self.judge.seen).map_err(|why| bug(&why.into()))?;
+        self.seen.add(own, Some(&BooleanArray::from(is_seen)))?;
         let (source, rules) = (&self.judge.source, &self.judge.rules);
         let aside = quarantine::rows(source, rules, self.window, piece, broken, fates)?;
         self.judged.quarantined.extend(aside);
@@ -255,6 +263,7 @@ impl<'a> Sheet<'a> {
             })
             .collect();
         self.judged.files.retain(|file| file.input > 0);
+        self.judged.seen = self.seen.finish()?;
         Ok(self.judged)
     }
 }

@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use super::Fate;
 use super::rules::{Broken, Rules};
 use crate::error::{Code, Error, Result};
-use crate::execute::route::Piece;
+use crate::execute::scan::Piece;
 use crate::execute::sql::bug;
 use crate::spec::SourceSpec;
 use crate::time::EventTime;

@@ -4,7 +4,7 @@
 use super::dedup::RowId;
 use super::{Fate, Judge};
 use crate::error::Result;
-use crate::execute::route::Piece;
+use crate::execute::scan::Piece;
 use crate::time::EventTime;
 use crate::window::WindowGrid;
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use heart::{Beat, Heart, Progress, newest_beat};
 pub use lock::is_locked;
-pub use staging::sweep_staging;
+pub use staging::{sweep_staging, unstage};
 
 use self::lock::Lock;
 use super::StateLog;

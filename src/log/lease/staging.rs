@@ -3,8 +3,17 @@
 use std::fs;
 use std::path::Path;
 
-use crate::id::Epoch;
+use crate::id::{AttemptId, Epoch};
 use crate::store::layout;
+
+/// Removes from the staging folder what `attempts` of `epoch` have left there: they were published
+/// by now, or never will be.
+pub fn unstage(staging: &Path, epoch: Epoch, attempts: &[AttemptId]) {
+    for attempt in attempts {
+        // Best effort: what stays behind is swept later.
+        let _ = fs::remove_file(staging.join(layout::staged(epoch, *attempt)));
+    }
+}
 
 /// Removes from the staging folder what nobody will put in place any more: what epochs before
 /// `epoch` left, for this process holds a newer one, and creations that died.

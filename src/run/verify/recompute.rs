@@ -9,7 +9,7 @@ use crate::commit::{Aim, Batch, ComputedWindow};
 use crate::error::{Code, Error, Result};
 use crate::execute::{Executor, Prepared};
 use crate::id::{AttemptId, BatchId, Epoch};
-use crate::plan::{BatchPlan, DueWindow, Plan, batches, computed_again};
+use crate::plan::{BATCH_BYTES_MAX, BatchPlan, DueWindow, Plan, batches, computed_again};
 use crate::report::{Problem, ProblemKind, Recomputed};
 use crate::run::{Foreseen, Planned, Session};
 use crate::spec::ObjectSpec;
@@ -53,7 +53,7 @@ pub(super) async fn recompute(checker: &mut Checker<'_>) -> Result<Recomputed> {
             }
         }
         let plan = Plan { windows: again, ..Plan::default() };
-        for batch in batches(&plan, project.engine.batch_bytes_max()) {
+        for batch in batches(&plan, BATCH_BYTES_MAX) {
             let computed = oracle.compute(&batch).await;
             for (due, computed) in batch.windows.iter().zip(computed) {
                 let start = due.window.start();

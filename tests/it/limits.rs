@@ -1,0 +1,146 @@
+//! How much memory there is and how many windows are computed at once changes nothing that anybody
+//! can see.
+
+use std::fs;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
+
+use crate::support::{DAY_0, Dice, HOUR, Outputs, Project, assert_good};
+use highwater::run::Asked;
+
+/// Duplicates over several windows, rows of neighbours, rows put aside, and sums of floats, which
+/// tell in which order and in which batches rows came.
+const CONFIG: &str = r#"
+version = 1
+name = "limits"
+
+[storage]
+root = "."
+
+[engine]
+ENGINE
+
+[pipeline.p.window]
+size = "1h"
+
+[pipeline.p.source.events]
+path = "in"
+event_time = "event_time"
+lookback = "30m"
+dedup = { keys = ["id"], across = "3h", keep = "first" }
+
+[[pipeline.p.source.events.rule]]
+name = "small"
+expect = "value >= 1"
+reason = "the value is too small"
+
+[[pipeline.p.step]]
+name = "sums"
+sql = """
+SELECT name, count(*) AS n, sum(value) AS total, avg(value) AS mean, min(id) AS first
+FROM events GROUP BY name
+"""
+
+[[pipeline.p.step]]
+name = "whole"
+sql = "SELECT count(*) AS n, sum(value) AS total, max(id) AS last FROM events"
+
+[pipeline.p.output.sums]
+path = "out/sums/dt={start:%Y-%m-%d}/hour={start:%H}"
+sort_by = ["name"]
+
+[pipeline.p.output.whole]
+path = "out/whole/dt={start:%Y-%m-%d}/hour={start:%H}"
+"#;
+
+/// How many files there are, each with rows of every one of as many hours.
+const HOURS: i64 = 12;
+
+/// Rows of one file in one hour.
+const ROWS: i64 = 500;
+
+/// One file with rows of all hours, in no order, in row groups of a few hundred.
+fn write(project: &Project, file: i64, dice: &mut Dice) {
+    let hours = u64::try_from(HOURS).unwrap();
+    let (mut at, mut ids, mut names, mut values) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..HOURS * ROWS {
+        let hour = i64::try_from(dice.roll(hours)).unwrap();
+        at.push(DAY_0 + hour * HOUR + i64::try_from(dice.roll(3_600_000_000)).unwrap());
+        // One row in ten has a twin somewhere.
+        ids.push(format!("{:036}", dice.roll(10 * hours * hours * 500)));
+        names.push(format!("name {}", dice.roll(7)));
+        values.push(f64::from(u32::try_from(dice.roll(1_000_000)).unwrap()) / 997.0);
+    }
+    let columns: [(&str, ArrayRef); 4] = [
+        ("event_time", Arc::new(TimestampMicrosecondArray::from(at))),
+        ("id", Arc::new(StringArray::from(ids))),
+        ("name", Arc::new(StringArray::from(names))),
+        ("value", Arc::new(Float64Array::from(values))),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(700)).build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    let path = project.path(&format!("in/{file:02}.parquet"));
+    fs::write(path, writer.into_inner().unwrap()).unwrap();
+}
+
+/// What the project publishes with this `[engine]`, and what its log says of the rows.
+fn published(project: &Project, engine: &str) -> (Outputs, Vec<serde_json::Value>) {
+    let mut copy = project.copy();
+    copy.configure(&CONFIG.replace("ENGINE", engine));
+    copy.try_run(&Asked::Run).iter().for_each(assert_good);
+    copy.assert_sound();
+    let entries = copy.entries("p");
+    let windows = entries.iter().filter(|entry| entry["kind"] == "commit");
+    let windows = windows.filter_map(|entry| entry["windows"].as_array()).flatten();
+    let books = windows.map(|window| {
+        let contents = window["outputs"].as_array().unwrap().iter();
+        let contents: Vec<_> = contents.map(|output| &output["content"]).collect();
+        serde_json::json!([window["start"], window["rows"], window["balance"], contents])
+    });
+    (copy.outputs(), books.collect())
+}
+
+#[test]
+fn memory_and_jobs_change_nothing() {
+    let project = Project::new(&CONFIG.replace("ENGINE", ""));
+    let mut dice = Dice(20);
+    for file in 0..HOURS {
+        write(&project, file, &mut dice);
+    }
+    let (outputs, books) = published(&project, "jobs = 2\nmemory_limit = \"2GiB\"");
+    assert_eq!(books.len(), 11, "the last hour is open");
+    // The rows take about 12 MB, twice that with all that is known of them; half of 8 MiB is for
+    // rows that wait.
+    for engine in [
+        "jobs = 1\nmemory_limit = \"8MiB\"",
+        "jobs = 8\nmemory_limit = \"12MiB\"\nthreads = 1",
+        "jobs = 8\nmemory_limit = \"64MiB\"",
+    ] {
+        let (others, same) = published(&project, engine);
+        crate::equal::assert_equal(&others, &outputs);
+        assert_eq!(same, books, "{engine}");
+    }
+}
+
+#[test]
+fn a_window_that_does_not_fit_is_refused_and_says_what_to_change() {
+    let project = Project::new(&CONFIG.replace("ENGINE", "memory_limit = \"512KiB\""));
+    let mut dice = Dice(21);
+    for file in 0..3 {
+        write(&project, file, &mut dice);
+    }
+    let reports = project.try_run(&Asked::Run);
+    let failures = &reports[0].failures;
+    assert!(!failures.is_empty());
+    for failed in failures {
+        assert!(failed.message.contains("do not fit"), "{failed:?}");
+        let hour = format!("hour={:02}/", (failed.start.micros() - DAY_0) / HOUR);
+        assert!(project.outputs().keys().all(|path| !path.contains(&hour)), "{hour}");
+    }
+    project.assert_sound();
+}
