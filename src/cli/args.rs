@@ -228,7 +228,8 @@ pub(super) struct ReprocessArgs {
     /// Only windows that were computed with another query, or other reference tables, than today's
     #[arg(long)]
     pub(super) outdated: bool,
-    /// Only windows whose outputs `verify` finds missing or broken
+    /// Only what `verify` finds missing or broken: windows with such outputs, and, without a range,
+    /// objects of rows that belong to no window
     #[arg(long, conflicts_with = "outdated")]
     pub(super) damaged: bool,
     /// Why, for the log

@@ -4,18 +4,26 @@ use super::output::Output;
 use super::{Failed, of_pipeline};
 use crate::error::{Code, Error, ErrorKind};
 use crate::report::ProblemKind;
-use crate::run::{Depth, Extent, Project, verify_pipeline};
+use crate::run::{Asked, Depth, Extent, Project, verify_pipeline};
 use crate::spec::PipelineSpec;
 use crate::state::{Request, TimeRange};
+use crate::view::text;
 
-/// The part of `request` whose windows have outputs that are missing or broken, `None` if none has;
-/// and an error for each object in whose place nothing can be published.
+/// What is to be done about what is damaged.
+pub(super) struct Damage {
+    /// What is asked of a run; `None` if nothing is.
+    pub(super) asked: Option<Asked>,
+    /// An error for each object in whose place nothing can be published.
+    pub(super) obstacles: Failed,
+}
+
+/// Looks for damage in what `request` asks for.
 pub(super) async fn find(
     project: &Project,
     spec: &PipelineSpec,
     request: Request,
     output: &Output,
-) -> Result<(Option<Request>, Failed), Failed> {
+) -> Result<Damage, Failed> {
     let range = TimeRange { start: request.start, end: request.end };
     let found = verify_pipeline(project, spec, &Extent { depth: Depth::Full, range }).await;
     let mut found = found.map_err(|why| {
@@ -42,12 +50,20 @@ pub(super) async fn find(
     }
     let within: Vec<TimeRange> =
         found.damaged.ranges().map(|(start, end)| TimeRange { start, end }).collect();
-    let (Some(first), Some(last)) = (within.first(), within.last()) else {
-        if obstacles.is_empty() {
-            output.say("nothing is damaged");
+    let asides = found.damaged_asides;
+    let request = match (within.first(), within.last()) {
+        (Some(first), Some(last)) => {
+            Some(Request { start: first.start, end: last.end, within: within.clone(), ..request })
         }
-        return Ok((None, obstacles));
+        _ => None,
     };
-    let request = Request { start: first.start, end: last.end, within, ..request };
-    Ok((Some(request), obstacles))
+    if request.is_none() && asides.is_empty() && obstacles.is_empty() {
+        output.say("nothing is damaged");
+    }
+    if asides.is_empty() {
+        return Ok(Damage { asked: request.map(Asked::Request), obstacles });
+    }
+    let objects = text::counted(u64::try_from(asides.len()).unwrap_or(u64::MAX), "object");
+    output.say(&format!("rows that belong to no window: {objects} to be written again"));
+    Ok(Damage { asked: Some(Asked::Mend(request, asides)), obstacles })
 }

@@ -53,13 +53,22 @@ fn misused(why: &clap::Error) {
     if !wanted("json") && !wanted("jsonl") {
         return;
     }
-    let text = why.to_string();
-    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-    let error = Error::new(Code::Usage, message).hint("see --help");
+    let error = Error::new(Code::Usage, sentence(&why.to_string())).hint("see --help");
     let (exit_code, errors) = (error.kind().exit_code(), vec![json::error(&error)]);
     if let Ok(line) = serde_json::to_string(&RefusalDoc { schema: SCHEMA, exit_code, errors }) {
         let _ = writeln!(io::stdout(), "{line}");
     }
+}
+
+/// The sentence of what clap says: its first line, and where that ends in a colon, what it lists.
+fn sentence(text: &str) -> String {
+    let mut lines = text.lines();
+    let first = lines.next().unwrap_or_default().trim_start_matches("error: ");
+    if !first.ends_with(':') {
+        return first.to_owned();
+    }
+    let listed: Vec<&str> = lines.map(str::trim).take_while(|line| !line.is_empty()).collect();
+    format!("{first} {}", listed.join(", "))
 }
 
 /// What the user wants to see, and where.

@@ -9,7 +9,7 @@ use super::run::{ask, carry_out, range};
 use super::{Failed, load, of_pipeline};
 use crate::error::{Error, ErrorKind};
 use crate::plan::holding_quarantined;
-use crate::run::{Asked, AskedRows, Project, committed_between, quarantined};
+use crate::run::{ALL_TIME, Asked, AskedRows, Project, admitted, committed_between, quarantined};
 use crate::spec::PipelineSpec;
 use crate::state::{Request, State, TimeRange, Verb};
 use crate::view::{QuarantineView, QuarantinedBy, json, text};
@@ -36,6 +36,18 @@ async fn read(project: &Project, spec: &PipelineSpec, range: TimeRange) -> Resul
     Ok(state.unwrap_or_else(|| State::before_first_run(spec.name.clone())))
 }
 
+async fn count(
+    project: &Project,
+    spec: &PipelineSpec,
+    range: TimeRange,
+    by: QuarantinedBy,
+) -> Result<QuarantineView, Error> {
+    let state = read(project, spec, range).await?;
+    let ledger =
+        if range == ALL_TIME { Some(admitted(project, spec, &state).await?) } else { None };
+    Ok(crate::view::quarantine(spec, &state, ledger.as_ref(), range, by))
+}
+
 async fn list(project: &Project, args: &QuarantineListArgs, output: &Output) -> Result<u8, Failed> {
     let by = match args.by {
         By::Rule => QuarantinedBy::Rule,
@@ -46,8 +58,8 @@ async fn list(project: &Project, args: &QuarantineListArgs, output: &Output) -> 
     let mut found: Vec<(&PipelineSpec, QuarantineView)> = Vec::new();
     for spec in load::pick(project, &args.which)? {
         let range = stretch(spec, &args.stretch)?;
-        match read(project, spec, range).await {
-            Ok(state) => found.push((spec, crate::view::quarantine(spec, &state, range, by))),
+        match count(project, spec, range, by).await {
+            Ok(view) => found.push((spec, view)),
             Err(why) => errors.push(of_pipeline(spec, why)),
         }
     }

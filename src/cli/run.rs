@@ -56,21 +56,19 @@ pub(super) async fn reprocess(
     let TimeRange { start, end } = range(spec, args.from.as_ref(), args.to.as_ref())?;
     let (only_outdated, why) = (args.outdated, args.reason.clone());
     let request = Request::new(Verb::Reprocess, start, end);
-    let mut request = Request { only_outdated, why, ..request };
-    let mut obstacles = Vec::new();
-    if args.damaged {
-        let found = damaged::find(project, spec, request, output).await?;
-        obstacles = found.1;
-        request = match found.0 {
-            Some(request) => request,
-            None if !obstacles.is_empty() => return Err(obstacles),
-            None if args.writing.dry_run => {
-                return Ok(plan::show(project, &[], None, output).await.1);
-            }
-            None => return Ok(carry_out(project, &[], &Asked::Run, output).await.0),
-        };
+    let request = Request { only_outdated, why, ..request };
+    if !args.damaged {
+        return ask(project, spec, request, &args.writing, output).await;
     }
-    ask_beside(project, spec, request, obstacles, &args.writing, output).await
+    let found = damaged::find(project, spec, request, output).await?;
+    match found.asked {
+        Some(asked) => {
+            ask_beside(project, spec, asked, found.obstacles, &args.writing, output).await
+        }
+        None if !found.obstacles.is_empty() => Err(found.obstacles),
+        None if args.writing.dry_run => Ok(plan::show(project, &[], None, output).await.1),
+        None => Ok(carry_out(project, &[], &Asked::Run, output).await.0),
+    }
 }
 
 /// Makes a request that replaces outputs: shows what it would do, asks, or does it.
@@ -81,26 +79,30 @@ pub(super) async fn ask(
     writing: &Writing,
     output: &Output,
 ) -> Result<u8, Failed> {
-    ask_beside(project, spec, request, Vec::new(), writing, output).await
+    ask_beside(project, spec, Asked::Request(request), Vec::new(), writing, output).await
 }
 
 /// The same, beside what is an `obstacle` to do all of it.
 async fn ask_beside(
     project: &Project,
     spec: &PipelineSpec,
-    request: Request,
+    asked: Asked,
     obstacles: Vec<Error>,
     writing: &Writing,
     output: &Output,
 ) -> Result<u8, Failed> {
+    let request = match &asked {
+        Asked::Request(request) => Some(request),
+        Asked::Mend(request, _) => request.as_ref(),
+        Asked::Run | Asked::Skip(..) | Asked::Cancel(_) => None,
+    };
     if writing.dry_run {
         output.show(&obstacles);
-        return Ok(plan::show(project, &[spec], Some(&request), output).await.1);
+        return Ok(plan::show(project, &[spec], request, output).await.1);
     }
     if !writing.yes {
-        confirm(project, spec, &request, output).await?;
+        confirm(project, spec, request, output).await?;
     }
-    let asked = Asked::Request(request);
     Ok(carry_out_after(project, &[spec], &asked, obstacles, output).await.0)
 }
 
@@ -143,7 +145,7 @@ pub(super) fn range(
 async fn confirm(
     project: &Project,
     spec: &PipelineSpec,
-    request: &Request,
+    request: Option<&Request>,
     output: &Output,
 ) -> Result<(), Failed> {
     if !output.may_ask {
@@ -155,7 +157,7 @@ async fn confirm(
             .hint("look first with --dry-run, then pass --yes"),
         ]);
     }
-    let (_, code) = plan::show(project, &[spec], Some(request), output).await;
+    let (_, code) = plan::show(project, &[spec], request, output).await;
     if code == 0 && output.ask("Compute these windows again and replace their outputs?") {
         return Ok(());
     }

@@ -7,8 +7,10 @@ mod explored;
 mod faults;
 mod history;
 mod journal;
+mod mistakes;
 mod program;
 mod situations;
+mod work;
 mod world;
 
 use program::Run;

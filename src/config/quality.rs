@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
-use crate::error::Code;
+use crate::error::{Code, Excerpt};
 use crate::id::PipelineName;
 use crate::spec::{
     DedupSpec, Keep, OnViolation, QUARANTINE, QuarantineSpec, RuleSpec, SourceSpec, SqlOrigin,
@@ -109,7 +109,22 @@ pub(super) fn dedup(raw: &RawSource, report: &mut Report<'_>) -> Read<Option<Ded
     let keep = keep?.unwrap_or(Keep::Last);
     let across = across?;
     check_keep(keep, across, raw, report)?;
-    Ok(Some(DedupSpec { keys: keys?, order_by: order_by?, keep, across }))
+    let named = raw.keys.iter().chain(&raw.order_by).flatten();
+    let places =
+        named.filter_map(|column| Some((column.get_ref().clone(), shown(column, report)?)));
+    let places = places.collect();
+    Ok(Some(DedupSpec { keys: keys?, order_by: order_by?, keep, across, places }))
+}
+
+/// The place where `column` is named.
+fn shown(column: &Spanned<String>, report: &Report<'_>) -> Option<Excerpt> {
+    let start = report.verbatim_at(column)?;
+    Some(Excerpt {
+        origin: report.origin().to_owned(),
+        text: Arc::clone(report.shown()),
+        span: start..start.checked_add(column.get_ref().len())?,
+        label: "no such column".to_owned(),
+    })
 }
 
 /// Refuses to keep the last of rows of several windows: an earlier window would have to wait for

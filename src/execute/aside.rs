@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::error::DataFusionError;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
@@ -25,7 +25,8 @@ use crate::id::Epoch;
 use crate::ledger::{FileId, FileRecord, Ledger};
 use crate::plan::DueAside;
 use crate::source::{
-    Judge, Listed, OpenFile, SourceStores, TimeColumn, Verdict, caught, open_listed, panicked,
+    Judge, Listed, OpenFile, PartitionColumn, SourceStores, TimeColumn, Verdict, caught,
+    open_listed, panicked, partition_columns,
 };
 use crate::spec::{ObjectSpec, OnExpired, OnNullTime, PipelineSpec, QuarantineSpec, SourceSpec};
 use crate::state::{BatchOutput, FailedWindow, InputsDigest, RowCounts};
@@ -119,6 +120,13 @@ impl AsideExecutor<'_> {
 }
 
 impl AsideExecutor<'_> {
+    /// The columns that folders tell of the files of `table`.
+    fn folders(&self, table: &str) -> Vec<PartitionColumn> {
+        let keys = self.listed.keys().filter(|id| id.table == table).map(|id| id.key.as_str());
+        let source = self.spec.source(table);
+        source.map_or_else(Vec::new, |source| partition_columns(source, keys))
+    }
+
     /// Stages an object without rows. Its columns are those of the object that it replaces; should
     /// that be gone or damaged, those of the file.
     async fn stage_nothing(
@@ -139,10 +147,18 @@ impl AsideExecutor<'_> {
             _ => None,
         };
         let own = file.map_or_else(|| Arc::new(Schema::empty()), |file| file.schema().clone());
+        let own = with_folders(&own, &self.folders(&due.file.table));
         let none = futures::stream::empty();
         let rows = Box::pin(RecordBatchStreamAdapter::new(quarantine_schema(&own), none));
         output::stage(staging, object, begun, rows).await
     }
+}
+
+/// The columns `own` of a file, and those of `folders` that it has not itself.
+fn with_folders(own: &SchemaRef, folders: &[PartitionColumn]) -> SchemaRef {
+    let more = folders.iter().filter(|column| own.column_with_name(&column.name).is_none());
+    let more = more.map(|column| Arc::new(column.field()));
+    Arc::new(Schema::new(own.fields().iter().cloned().chain(more).collect::<Vec<_>>()))
 }
 
 fn computed(staged: StagedOutput) -> ComputedWindow {
@@ -166,6 +182,9 @@ struct Rows {
     all_at: Option<EventTime>,
     judge: Judge,
     expired: Vec<Window>,
+    folders: Vec<PartitionColumn>,
+    /// The columns of a row: those of the file, and those that folders tell.
+    whole: SchemaRef,
 }
 
 impl Rows {
@@ -177,7 +196,9 @@ impl Rows {
             Some(_) => Some(TimeColumn::find(source, file.schema(), &file.name())?),
             None => None,
         };
-        super::judge::check_names(source, file.schema())?;
+        let folders = executor.folders(&id.table);
+        let whole = with_folders(file.schema(), &folders);
+        super::judge::check_names(source, &whole)?;
         Ok(Self {
             column,
             all_at: record.event_range.map(|(first, _)| first),
@@ -187,6 +208,8 @@ impl Rows {
             grid: spec.grid.clone(),
             key: Arc::from(id.key.as_str()),
             file,
+            folders,
+            whole,
         })
     }
 
@@ -199,7 +222,7 @@ impl Rows {
         let (reader, metadata) = (self.file.reader(), self.file.metadata.clone());
         let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata);
         let stream = builder.build().map_err(|why| self.file.failure(&why))?;
-        let schema = quarantine_schema(self.file.schema());
+        let schema = quarantine_schema(&self.whole);
         let failure: Arc<Mutex<Option<Error>>> = Arc::default();
         let failed = failure.clone();
         let rows = stream.scan(0_u64, move |first_row, batch| {
@@ -240,6 +263,7 @@ impl Rows {
         let own = filter_record_batch(batch, &mask);
         let own =
             own.map_err(|why| Error::new(Code::Bug, format!("rows cannot be taken: {why}")))?;
+        let own = self.with_folders(&own)?;
         let mut origins = Origins::new(self.source.name_of(&self.key));
         for (row, why) in (0_u64..).zip(&whys) {
             let Some(why) = why else { continue };
@@ -251,6 +275,19 @@ impl Rows {
             origins.add(rule, [rule], &reason, first_row.saturating_add(row), window);
         }
         with_origins(&own, origins).map(Some)
+    }
+
+    /// `own` rows of the file, with the values that its folders tell.
+    fn with_folders(&self, own: &RecordBatch) -> Result<RecordBatch> {
+        let mut columns = own.columns().to_vec();
+        for field in self.whole.fields().iter().skip(own.num_columns()) {
+            let mut folders = self.folders.iter();
+            let column = folders.find(|column| column.name == *field.name());
+            let column = column.map(|column| column.values(&self.key, own.num_rows()));
+            columns.extend(column.transpose()?);
+        }
+        RecordBatch::try_new(self.whole.clone(), columns)
+            .map_err(|why| Error::new(Code::Bug, format!("folders do not fit: {why}")))
     }
 
     /// Why a row with this event time belongs to no window, if it is to be kept aside for that.
@@ -274,11 +311,16 @@ impl Why {
     /// What it is called, and in words.
     fn said(self) -> (&'static str, String) {
         match self {
-            Self::NoTime => ("null_time", "it has no event time that can be read".to_owned()),
-            Self::Future(ahead) => {
-                ("future", format!("its event time is more than {ahead} ahead of its file"))
+            Self::NoTime => {
+                (QuarantineSpec::NULL_TIME, "it has no event time that can be read".to_owned())
             }
-            Self::Expired(_) => ("expired", "it came later than `allowed_lateness`".to_owned()),
+            Self::Future(ahead) => (
+                QuarantineSpec::FUTURE,
+                format!("its event time is more than {ahead} ahead of its file"),
+            ),
+            Self::Expired(_) => {
+                (QuarantineSpec::EXPIRED, "it came later than `allowed_lateness`".to_owned())
+            }
         }
     }
 }

@@ -3,11 +3,15 @@
 use std::fmt::Write;
 
 use crate::error::{Code, Error, Result};
-use crate::spec::{OnViolation, QualitySpec};
+use crate::spec::{OnViolation, QualitySpec, Ratio};
 use crate::state::{Balance, RowCounts};
 
 /// The most rules that a refusal names.
 const RULES_MAX: usize = 5;
+
+/// How many decimals a share in percent has, at least and at most. A limit has seven.
+const DECIMALS_MIN: u32 = 2;
+const DECIMALS_MAX: u32 = 16;
 
 /// Refuses the window called `label` if its rows are not within the limits of `quality`.
 pub(super) fn gate(
@@ -20,7 +24,7 @@ pub(super) fn gate(
     if let Some(max) = quality.max_bad_ratio
         && max.is_exceeded_by(bad, rows.input)
     {
-        let (share, all, rules) = (percent(bad, rows.input), rows.input, rules(balance));
+        let (share, all, rules) = (percent(bad, rows.input, max), rows.input, rules(balance));
         return Err(refused(&format!(
             "{share}% of the rows of window {label} are bad ({bad} of {all}), more than \
              max_bad_ratio = {max}: {rules}"
@@ -49,11 +53,22 @@ fn refused(why: &str) -> Error {
         .note("its previous output, if any, stands")
 }
 
-/// `part` of `whole` in percent, cut to two decimals.
-fn percent(part: u64, whole: u64) -> String {
-    let scaled = u128::from(part).saturating_mul(10_000);
-    let share = scaled.checked_div(u128::from(whole)).unwrap_or_default();
-    let text = format!("{}.{:02}", share / 100, share % 100);
+/// `part` of `whole` in percent, cut to two decimals; to more where it would not be more than `max`
+/// otherwise.
+fn percent(part: u64, whole: u64, max: Ratio) -> String {
+    let mut text = String::new();
+    for decimals in DECIMALS_MIN..=DECIMALS_MAX {
+        let unit = 10_u64.saturating_pow(decimals);
+        let hundred = u128::from(unit).saturating_mul(100);
+        let share = u128::from(part).saturating_mul(hundred).checked_div(u128::from(whole));
+        let share = share.and_then(|share| u64::try_from(share).ok()).unwrap_or_default();
+        let (full, rest) = (share.checked_div(unit), share.checked_rem(unit));
+        let digits = usize::try_from(decimals).unwrap_or_default();
+        text = format!("{}.{:0digits$}", full.unwrap_or_default(), rest.unwrap_or_default());
+        if max.is_exceeded_by(share, unit.saturating_mul(100)) {
+            break;
+        }
+    }
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
@@ -111,6 +126,21 @@ mod tests {
         // No row at all is no bad row.
         let strict = QualitySpec { max_bad_ratio: Ratio::parse("0"), ..QualitySpec::default() };
         assert_eq!(said(strict, &RowCounts::default(), &none), None);
+    }
+
+    #[test]
+    fn the_share_is_told_with_the_digits_that_show_it_is_too_much() {
+        let none = Balance::default();
+        let told = |max: &str, counts: &RowCounts| {
+            let ratio = QualitySpec { max_bad_ratio: Ratio::parse(max), ..QualitySpec::default() };
+            let said = said(ratio, counts, &none).unwrap();
+            said.split('%').next().unwrap().rsplit(' ').next().unwrap().to_owned()
+        };
+        assert_eq!(told("0", &counts(1, 0, 999_997)), "0.0001");
+        let third = counts(1, 0, 0);
+        assert_eq!(told("0.333333333", &third), "33.33333333");
+        assert_eq!(told("0.3333", &third), "33.333");
+        assert_eq!(told("0.01", &third), "33.33");
     }
 
     #[test]

@@ -7,10 +7,13 @@ use datafusion::error::DataFusionError;
 use crate::error::{Code, Error, Excerpt};
 use crate::spec::{CheckSpec, RuleSpec, SqlOrigin, StepSpec};
 
+/// What SQL of the command line is.
+const OPTION: &str = "option";
+
 /// SQL that somebody wrote, and where.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked<'a> {
-    /// What it is: a `step`, a `rule`, a `check`.
+    /// What it is: a `step`, a `rule`, a `check`, an `option`.
     kind: &'static str,
     name: &'a str,
     pub(super) sql: &'a str,
@@ -38,7 +41,33 @@ impl<'a> From<&'a CheckSpec> for Asked<'a> {
 impl<'a> Asked<'a> {
     /// A condition of the command line.
     pub(super) fn option(name: &'a str, sql: &'a str, origin: &'a SqlOrigin) -> Self {
-        Self { kind: "option", name, sql, origin }
+        Self { kind: OPTION, name, sql, origin }
+    }
+
+    /// `error`, which says that it cannot be planned, with what stands now: a question to the
+    /// command line would have changed nothing.
+    pub(super) fn standing(&self, error: Error) -> Error {
+        if self.kind == OPTION { error } else { error.note(STANDING) }
+    }
+
+    /// What a condition may ask.
+    pub(super) fn hint_of_one_row(&self) -> &'static str {
+        match self.kind {
+            OPTION => "write a condition on the columns of one row, for example `amount < 0`",
+            _ => "a rule is a condition on the columns of one row; a `check` asks about many",
+        }
+    }
+
+    /// What to do about a function that gives another value each time.
+    pub(super) fn hint_of_the_same(&self) -> &'static str {
+        match self.kind {
+            OPTION => "compare columns with a value: `event_time < '2026-01-31T05:00:00Z'`",
+            "rule" => {
+                "a rule is asked of one row, and its answer must stay the same: compare columns \
+                 with values"
+            }
+            _ => "for the time, use $window_end: it is the same in every run",
+        }
     }
 }
 
@@ -91,8 +120,8 @@ pub(super) fn sql_error(asked: &Asked<'_>, why: &DataFusionError) -> Error {
     let diagnostic = why.diagnostic();
     let text = diagnostic.map_or_else(|| said(why), |diagnostic| clean(&diagnostic.message));
     if text.contains("single SQL statement") {
-        return Error::new(Code::NotAQuery, format!("{asked} is more than one query"))
-            .note(STANDING)
+        return asked
+            .standing(Error::new(Code::NotAQuery, format!("{asked} is more than one query")))
             .hint(format!("a {0} is one SELECT: make two {0}s of it", asked.kind));
     }
     let span = diagnostic.and_then(|diagnostic| diagnostic.span);
@@ -119,7 +148,7 @@ pub(super) fn sql_error(asked: &Asked<'_>, why: &DataFusionError) -> Error {
     for help in diagnostic.iter().flat_map(|diagnostic| &diagnostic.helps) {
         error = error.hint(help.message.clone());
     }
-    error.note(STANDING)
+    asked.standing(error)
 }
 
 /// The error for SQL that does something.

@@ -1,10 +1,10 @@
 //! Reads rows back that were put aside.
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+mod value;
+
+use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema};
-use arrow::json::LineDelimitedWriter;
-use arrow::util::display::array_value_to_string;
+use arrow::datatypes::{Field, Int64Type, TimestampMicrosecondType};
 use futures::StreamExt;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use serde_json::Value;
@@ -12,7 +12,9 @@ use std::sync::Arc;
 
 use super::judge::{REASON, RULE, RULES, SOURCE_FILE, SOURCE_ROW};
 use crate::error::{Code, Error, Result};
-use crate::source::OpenFile;
+use crate::source::{OpenFile, WINDOW_START};
+use crate::time::EventTime;
+use value::values;
 
 /// Rows decoded at once: nobody asks for many.
 const BATCH_ROWS: usize = 1_024;
@@ -33,6 +35,9 @@ pub struct AsideRow {
     pub file: String,
     /// Which row of the file it is, from 0.
     pub row: u64,
+    /// The start of its window, or of the one that it came too late for; `None` if it never had
+    /// one.
+    pub window_start: Option<EventTime>,
     /// Its values in the order of the columns.
     pub values: Vec<(String, Value)>,
 }
@@ -108,6 +113,8 @@ fn rows_of(
     let (rules, reasons, files) = (text(RULE)?, text(REASON)?, text(SOURCE_FILE)?);
     let all = batch.column_by_name(RULES)?.as_list_opt::<i32>()?;
     let rows = batch.column_by_name(SOURCE_ROW)?.as_primitive_opt::<Int64Type>()?;
+    let starts = batch.column_by_name(WINDOW_START)?;
+    let starts = starts.as_primitive_opt::<TimestampMicrosecondType>()?;
     let own = batch.num_columns().checked_sub(ADDED)?;
     let schema = batch.schema();
     let columns: Vec<(&Arc<Field>, Vec<Value>)> = schema
@@ -129,46 +136,9 @@ fn rows_of(
             reason: reasons.value(row).to_owned(),
             file: files.value(row).to_owned(),
             row: u64::try_from(rows.value(row)).ok()?,
+            window_start: starts.is_valid(row).then(|| EventTime::from_micros(starts.value(row))),
             values: columns.iter().map(value).collect(),
         })
     };
     (0..batch.num_rows()).map(row).collect()
-}
-
-/// The values of a column as JSON. Where JSON has no number that is exact, or no form at all, they
-/// are texts.
-fn values(field: &Field, column: &ArrayRef) -> Vec<Value> {
-    let is_exact = !matches!(
-        field.data_type(),
-        DataType::Decimal32(..)
-            | DataType::Decimal64(..)
-            | DataType::Decimal128(..)
-            | DataType::Decimal256(..)
-    );
-    let values = is_exact.then(|| encoded(field, column)).flatten();
-    values.unwrap_or_else(|| {
-        let text = |row| {
-            let text = array_value_to_string(column, row).ok();
-            text.filter(|_| column.is_valid(row)).map_or(Value::Null, Value::String)
-        };
-        (0..column.len()).map(text).collect()
-    })
-}
-
-fn encoded(field: &Field, column: &ArrayRef) -> Option<Vec<Value>> {
-    const NAME: &str = "value";
-    let field = field.clone().with_name(NAME);
-    let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![column.clone()]);
-    let mut bytes = Vec::new();
-    let mut writer = LineDelimitedWriter::new(&mut bytes);
-    writer.write(&batch.ok()?).and_then(|()| writer.finish()).ok()?;
-    drop(writer);
-    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    // A null is left out of its line.
-    let value = |line: &[u8]| {
-        let mut value: Value = serde_json::from_slice(line).ok()?;
-        Some(value.get_mut(NAME).map(Value::take).unwrap_or_default())
-    };
-    let values: Option<Vec<Value>> = lines.map(value).collect();
-    values.filter(|values| values.len() == column.len())
 }

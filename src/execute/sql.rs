@@ -84,9 +84,8 @@ pub(super) fn volatile_function(expr: &Expr) -> Option<String> {
 /// The error for SQL that calls the function `name`.
 pub(super) fn nondeterministic(asked: &Asked<'_>, name: &str) -> Error {
     let text = format!("{asked} uses {name}(), so running it again would give another result");
-    let error = Error::new(Code::NotDeterministic, text)
-        .note(message::STANDING)
-        .hint("for the time, use $window_end: it is the same in every run");
+    let error = asked.standing(Error::new(Code::NotDeterministic, text));
+    let error = error.hint(asked.hint_of_the_same());
     message::at_word(error, asked, name)
 }
 

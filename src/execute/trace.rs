@@ -7,7 +7,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
 
 use super::find::{FoundRow, find};
-use super::judge::{RowFate, columns_of, condition};
+use super::judge::{RowFate, check_syntax, columns_of, condition};
 use super::message::Asked;
 use super::{Engine, Executor, TableSchema};
 use crate::error::Result;
@@ -46,6 +46,15 @@ impl Search {
         let columns = Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()));
         let condition = condition(&session, source, &asked, &columns)?;
         Ok(Self { condition, columns })
+    }
+
+    /// Makes sure that `sql` is SQL, where nobody knows the columns of a source yet.
+    ///
+    /// # Errors
+    /// If it cannot be parsed.
+    pub fn check(engine: &Engine, sql: &str) -> Result<()> {
+        let origin = SqlOrigin { file: WHERE.to_owned(), text: Arc::from(sql), offset: Some(0) };
+        check_syntax(&engine.session(), &Asked::option(WHERE, sql, &origin))
     }
 
     /// The rows of the file `id` that it holds for, and which `is_wanted`: the first `most`.

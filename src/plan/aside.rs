@@ -1,5 +1,7 @@
 //! Which rows that belong to no window are to be kept aside.
 
+use std::collections::BTreeSet;
+
 use crate::hash::Sha256;
 use crate::id::Generation;
 use crate::ledger::{Admitted, FileId, FileRecord};
@@ -22,17 +24,17 @@ pub struct DueAside {
     pub before: Option<Sha256>,
 }
 
-/// The files whose objects are not what they are to be, in the order of table and key. A file that
-/// is gone for now can give no rows: it waits.
+/// The files whose objects are not what they are to be, by the log or because they are `damaged`,
+/// in the order of table and key. A file that is gone for now can give no rows: it waits.
 #[must_use]
-pub fn asides(facts: &Facts<'_>) -> Vec<DueAside> {
+pub fn asides(facts: &Facts<'_>, damaged: &BTreeSet<FileId>) -> Vec<DueAside> {
     let Facts { spec, state, ledger, .. } = facts;
     let mut due = Vec::new();
     for source in &spec.sources {
         for (id, known) in ledger.files_of(&source.table) {
-            let is_there = !facts.missing.contains(id) && !facts.held.contains(id);
-            let owed = owed(spec, state, source, id, known);
-            due.extend(owed.filter(|due| is_there || due.rows == 0));
+            let is_there = || !facts.missing.contains(id) && !facts.held.contains(id);
+            let owed = owed(spec, state, source, id, known, damaged.contains(id));
+            due.extend(owed.filter(|due| due.rows == 0 || is_there()));
         }
     }
     due
@@ -45,6 +47,7 @@ fn owed(
     source: &SourceSpec,
     id: &FileId,
     admitted: &Admitted,
+    is_damaged: bool,
 ) -> Option<DueAside> {
     let rows = rows_aside(source, &admitted.record);
     let known = state.asides.get(id);
@@ -56,7 +59,7 @@ fn owed(
         Some(done) if rows == 0 => done.object.rows == 0,
         Some(done) => done.generation == generation && done.object.rows == rows,
     };
-    if is_right && !is_in_doubt {
+    if is_right && !is_in_doubt && !is_damaged {
         return None;
     }
     let path = committed.map(|done| done.object.path.clone());

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{Sight, closed_until};
 use crate::ledger::{Admitted, FileId, Ledger};
 use crate::spec::{PipelineSpec, QuarantineSpec};
-use crate::state::{CommittedWindow, FileBalance, State, TimeRange};
+use crate::state::{AsideState, CommittedWindow, FileBalance, State, TimeRange};
 use crate::time::EventTime;
 use crate::window::{Window, WindowSet};
 
@@ -243,7 +243,28 @@ impl Keeper<'_> {
         for (id, admitted) in self.ledger.files().filter(|(_, known)| !known.record.removed) {
             self.file(id, admitted);
         }
+        for (id, known) in state.asides.iter().filter(|(_, known)| !known.is_in_doubt) {
+            self.aside(id, known);
+        }
         self.books
+    }
+
+    /// Holds what is kept aside of a file against the ledger, as long as that has the same version.
+    /// Whether it is what is to be kept aside is for the next run: policies may have changed.
+    fn aside(&mut self, id: &FileId, known: &AsideState) {
+        let (Some(kept), Some(admitted)) = (&known.committed, self.ledger.file(id)) else { return };
+        let (record, rows) = (&admitted.record, kept.object.rows);
+        let timeless = record.null_time.saturating_add(record.future);
+        let expired = record.expired_rows();
+        let parts = [0, timeless, expired, timeless.saturating_add(expired)];
+        if admitted.came_with() != kept.generation || record.removed || parts.contains(&rows) {
+            return;
+        }
+        let message = format!(
+            "{rows} of its rows that belong to no window are kept aside; the ledger has {timeless} \
+             without a usable event time, and {expired} that expired"
+        );
+        self.fault(Imbalance { window: None, file: Some(id.clone()), path: None, message });
     }
 
     fn fault(&mut self, fault: Imbalance) {

@@ -8,14 +8,15 @@ use crate::state::TimeRange;
 use crate::time::EventTime;
 use crate::window::Window;
 
-/// A row that a rule put aside.
+/// A row that was put aside.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuarantinedRow {
-    /// Its window.
-    pub window: TimeRange,
+    /// Its window, or the one that it came too late for; `None` if it never had one.
+    pub window: Option<TimeRange>,
     /// Its table.
     pub table: String,
-    /// The rule that put it aside.
+    /// The rule that put it aside: `null_time`, `future` or `expired` where it belongs to no
+    /// window.
     pub rule: String,
     /// All rules that it breaks.
     pub rules: Vec<String>,
@@ -32,13 +33,16 @@ pub struct QuarantinedRow {
 /// Rows that were put aside.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Quarantined {
-    /// The rows, in the order of windows, tables, files and rows.
+    /// The rows, in the order of windows, tables, files and rows; those that belong to no window
+    /// last.
     pub rows: Vec<QuarantinedRow>,
     /// Whether there are more than were asked for.
     pub is_cut: bool,
     /// Windows that were begun and not committed, and whether what was committed of them before is
     /// still there, so that it could be shown.
     pub in_doubt: Vec<(TimeRange, bool)>,
+    /// The same of files with rows that belong to no window.
+    pub files_in_doubt: Vec<(FileId, bool)>,
 }
 
 /// What became of the rows that a condition holds for.
@@ -54,6 +58,8 @@ pub struct Trace {
     pub passed_over: Vec<String>,
     /// Listed files that no run has admitted yet: they are not searched.
     pub not_admitted: u64,
+    /// Whether no run has admitted any file yet.
+    pub is_before_first_run: bool,
 }
 
 /// What became of one row.

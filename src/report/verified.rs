@@ -1,6 +1,9 @@
 //! What was compared with the log, and what is wrong.
 
+use std::collections::BTreeSet;
+
 use crate::id::PipelineName;
+use crate::ledger::FileId;
 use crate::plan::RowSums;
 use crate::time::EventTime;
 use crate::window::WindowSet;
@@ -24,6 +27,9 @@ pub struct Verified {
     pub is_complete: bool,
     /// The windows whose objects are not what was committed: computing them again mends them.
     pub damaged: WindowSet,
+    /// The files whose rows that belong to no window are not what was committed: reading the files
+    /// again mends that.
+    pub damaged_asides: BTreeSet<FileId>,
 }
 
 /// What became of windows that were to be computed again.
@@ -35,7 +41,7 @@ pub struct Recomputed {
     pub wrong: u64,
     /// Their inputs are others by now, so that nothing can be said: `run` takes them up.
     pub changed: u64,
-    /// They were computed with another query, or other reference tables.
+    /// They were computed with another query, other reference tables, or columns of other types.
     pub outdated: u64,
     /// They cannot be computed now, mostly because an input is not to be had or cannot be read; or
     /// they are written in another form by now.
@@ -53,12 +59,13 @@ impl Default for Verified {
             problems: Vec::new(),
             is_complete: true,
             damaged: WindowSet::default(),
+            damaged_asides: BTreeSet::new(),
         }
     }
 }
 
 impl Verified {
-    /// What was found in two pipelines. Which windows are damaged is a matter of one.
+    /// What was found in two pipelines. Which windows and files are damaged is a matter of one.
     #[must_use]
     pub fn plus(mut self, other: Self) -> Self {
         self.windows = self.windows.saturating_add(other.windows);
@@ -75,6 +82,7 @@ impl Verified {
             (one, other) => one.or(other),
         };
         self.damaged = WindowSet::default();
+        self.damaged_asides = BTreeSet::new();
         self
     }
 }

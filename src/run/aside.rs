@@ -1,6 +1,7 @@
 //! Rows that belong to no window are kept aside: announced, read, published, committed, as windows
 //! are. What cannot be read is told, and tried again by the next run; no window waits for it.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -9,9 +10,10 @@ use super::owner::claim;
 use super::stop::Stop;
 use super::worker::Worker;
 use crate::commit::{Batch, ComputedWindow};
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::execute::AsideExecutor;
 use crate::id::{AttemptId, BatchId};
+use crate::ledger::FileId;
 use crate::plan::{DueAside, asides};
 use crate::publish::Compute;
 use crate::report::PipelineReport;
@@ -22,18 +24,17 @@ use crate::state::{BatchOutput, FailedWindow};
 const FILES_AT_ONCE: usize = 64;
 
 impl Worker<'_> {
-    /// Keeps aside what is due to be, unless `stop` is asked for.
+    /// Keeps aside what is due to be, and what is `damaged` once more, unless `stop` is asked for.
     pub(super) async fn set_aside(
         &mut self,
+        damaged: &BTreeSet<FileId>,
         stop: &Stop,
         report: &mut PipelineReport,
     ) -> Result<()> {
-        let due = asides(&self.look.facts(
-            self.session.spec,
-            self.state(),
-            &self.ledger,
-            self.outdated(),
-        ));
+        let facts = self.look.facts(self.session.spec, self.state(), &self.ledger, self.outdated());
+        let due = asides(&facts, damaged);
+        let is_due = |id: &&FileId| due.iter().any(|due| due.file == **id);
+        report.errors.extend(damaged.iter().filter(|id| !is_due(id)).map(|id| self.lost(id)));
         if due.is_empty() {
             return Ok(());
         }
@@ -71,10 +72,19 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn announced(
-        &self,
-        due: &DueAside,
-    ) -> (crate::ledger::FileId, crate::id::Generation, BatchOutput) {
+    /// The error for damage that cannot be mended.
+    fn lost(&self, id: &FileId) -> Error {
+        let source = self.session.spec.source(&id.table);
+        let name = source.map_or_else(|| id.key.clone(), |source| source.name_of(&id.key));
+        let known = self.state().asides.get(id).and_then(|known| known.committed.as_ref());
+        let path = known.map_or("an object", |known| known.object.path.as_str());
+        let text = format!("{path} cannot be mended: {name}, whose rows it held, is not there");
+        Error::new(Code::InputRemoved, text)
+            .note("they belong to no window: no output misses any of them")
+            .hint("put the file back, and `highwater reprocess --damaged` again")
+    }
+
+    fn announced(&self, due: &DueAside) -> (FileId, crate::id::Generation, BatchOutput) {
         let object = BatchOutput {
             name: QuarantineSpec::ASIDE.to_owned(),
             path: due.path.clone(),

@@ -17,7 +17,7 @@ use crate::plan::{BATCH_BYTES_MAX, BatchPlan, DueWindow, Plan, batches};
 use crate::publish::Compute;
 use crate::report::{Observer, PipelineReport, RunEvent};
 use crate::source::Listed;
-use crate::spec::{ObjectSpec, QuarantineSpec};
+use crate::spec::{ObjectSpec, OnViolation, QuarantineSpec};
 use crate::state::{BatchOutput, BatchWindow, FailedWindow, TimeRange};
 use crate::time::EventTime;
 
@@ -201,8 +201,11 @@ impl Worker<'_> {
                 optional: QuarantineSpec::is_name(object.name) && before.is_none() && !is_unsure,
             })
         };
-        let may_have =
-            |object: &ObjectSpec<'_>| object.is_wanted || before.contains_key(object.name);
+        let may_have = |object: &ObjectSpec<'_>| {
+            object.is_wanted
+                || before.contains_key(object.name)
+                || (is_unsure && self.has_put_aside(object.name))
+        };
         Ok(BatchWindow {
             start,
             end,
@@ -210,6 +213,18 @@ impl Worker<'_> {
             reason: due.reason,
             outputs: spec.objects().filter(may_have).map(object).collect::<Result<_>>()?,
         })
+    }
+
+    /// Whether `name` is the object of a source whose rows some query up to now has put aside.
+    fn has_put_aside(&self, name: &str) -> bool {
+        let mut quarantines = self.session.spec.quarantines.iter();
+        let Some(quarantine) = quarantines.find(|quarantine| quarantine.name == name) else {
+            return false;
+        };
+        let judged = self.state().queries.values().flat_map(|query| &query.judged);
+        let of_table = judged.filter(|judged| judged.table == quarantine.table);
+        let mut rules = of_table.flat_map(|judged| &judged.rules);
+        rules.any(|rule| rule.action == OnViolation::Quarantine.as_str())
     }
 
     /// Reports what became of the windows of a batch that ended with entry `seq`.

@@ -1,5 +1,7 @@
 //! The order of a run: look, take the lease, work, let go.
 
+use std::collections::BTreeSet;
+
 use super::foresee::Foreseen;
 use super::project::Project;
 use super::rollback::check_rollback;
@@ -9,6 +11,7 @@ use super::worker::Worker;
 use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
 use crate::id::{RequestId, Seq};
+use crate::ledger::FileId;
 use crate::log::{Inbox, Lease, LeaseInfo, StateLog};
 use crate::plan::{Plan, closed_until, rollback};
 use crate::report::{Observer, PipelineReport, RunEvent};
@@ -23,6 +26,10 @@ pub enum Asked {
     Run,
     /// This request.
     Request(Request),
+    /// This request, if there is any, and that what is kept aside of these files because it belongs
+    /// to no window is put there once more. It is no request of the log: what is not done of it is
+    /// found damaged again.
+    Mend(Option<Request>, BTreeSet<FileId>),
     /// To commit the closed windows of a range that were not computed as skipped.
     Skip(TimeRange, String),
     /// To withdraw a request.
@@ -184,7 +191,7 @@ impl Asked {
     /// for what else is due.
     pub(super) fn computes(&self) -> bool {
         match self {
-            Self::Run => true,
+            Self::Run | Self::Mend(..) => true,
             Self::Request(request) => request.verb != Verb::Rollback,
             Self::Skip(..) | Self::Cancel(_) => false,
         }
@@ -192,7 +199,16 @@ impl Asked {
 
     /// Whether it carries out pending rollbacks: whoever withdraws a request asks for none.
     pub(super) fn rolls_back(&self) -> bool {
-        matches!(self, Self::Run | Self::Request(_))
+        matches!(self, Self::Run | Self::Request(_) | Self::Mend(..))
+    }
+
+    /// The files of which what belongs to no window is put aside once more.
+    pub(super) fn damaged_asides(&self) -> &BTreeSet<FileId> {
+        const NONE: &BTreeSet<FileId> = &BTreeSet::new();
+        match self {
+            Self::Mend(_, damaged) => damaged,
+            Self::Run | Self::Request(_) | Self::Skip(..) | Self::Cancel(_) => NONE,
+        }
     }
 
     /// Whether what a rollback needs is there. Before the lease, as all that needs no log.
@@ -223,7 +239,7 @@ impl Asked {
                     Ok(())
                 }
             }
-            Self::Run | Self::Request(_) => Ok(()),
+            Self::Run | Self::Request(_) | Self::Mend(..) => Ok(()),
             Self::Skip(range, _) => skippable(spec, state, *range).map(|_| ()),
             Self::Cancel(id) if state.requests.contains_key(id) => Ok(()),
             Self::Cancel(id) => {

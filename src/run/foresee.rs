@@ -1,5 +1,6 @@
 //! What can be known of a pipeline without writing anything.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::project::{Opened, Project};
@@ -97,7 +98,7 @@ impl Project {
         };
         let outdated = outdated(spec, &state, &look.references);
         let facts = look.facts(spec, &state, &ledger, &outdated);
-        let (plan, has_asides) = (plan(&facts), !asides(&facts).is_empty());
+        let (plan, has_asides) = (plan(&facts), !asides(&facts, &BTreeSet::new()).is_empty());
         Ok(Foreseen { look, outdated, state, ledger, plan, has_asides })
     }
 }

@@ -37,7 +37,7 @@ pub use lease::{lease_of, release_lease};
 pub use left::{waiting_requests, withdraw_left};
 pub use manifest::manifest;
 pub use project::{Opened, Project};
-pub use quarantine::{AskedRows, committed_between, quarantined};
+pub use quarantine::{ALL_TIME, AskedRows, admitted, committed_between, quarantined};
 pub use rollback::check_rollback;
 pub use session::{Planned, Session};
 pub use stop::Stop;

@@ -6,21 +6,26 @@ use std::sync::Arc;
 use super::project::Project;
 use crate::error::{Code, Error, Result};
 use crate::execute::{AsideRow, read_aside};
-use crate::log::StateLog;
+use crate::ledger::{FileId, Ledger};
+use crate::log::{StateLog, read_ledger};
 use crate::report::{Quarantined, QuarantinedRow};
 use crate::source::{OpenFile, SourceStore, open};
 use crate::spec::{PipelineSpec, QuarantineSpec};
-use crate::state::{CommittedOutput, CommittedWindow, State, TimeRange};
+use crate::state::{CommittedOutput, State, TimeRange};
 use crate::time::EventTime;
 
 /// How often an object is looked for that is not what the log says, while the log says other things
 /// of it each time.
 const ROUNDS_MAX: u32 = 3;
 
+/// The range that leaves nothing out: also not rows that belong to no window.
+pub const ALL_TIME: TimeRange = TimeRange { start: EventTime::FIRST, end: EventTime::END };
+
 /// Which rows to show.
 #[derive(Clone, Debug)]
 pub struct AskedRows {
-    /// Only of windows that start in here.
+    /// Only of windows that start in here. Rows that belong to no window are in no range but
+    /// [`ALL_TIME`].
     pub range: TimeRange,
     /// Only those that this rule put aside.
     pub rule: Option<String>,
@@ -51,6 +56,18 @@ async fn read(log: &StateLog, range: TimeRange) -> Result<Option<State>> {
     Ok(Some(state))
 }
 
+/// The files that `state`, the log of `spec`, has admitted, if rows of any of them are kept aside
+/// that belong to no window.
+///
+/// # Errors
+/// If the ledger is damaged or cannot be read.
+pub async fn admitted(project: &Project, spec: &PipelineSpec, state: &State) -> Result<Ledger> {
+    if state.asides.is_empty() {
+        return Ok(Ledger::default());
+    }
+    read_ledger(project.log(&spec.name).store().as_ref(), state).await
+}
+
 /// The rows of `spec` that were put aside, as `asked`.
 ///
 /// # Errors
@@ -64,8 +81,8 @@ pub async fn quarantined(
     let mut told = Quarantined::default();
     let Some(state) = read(&log, asked.range).await? else { return Ok(told) };
     let store = SourceStore::new(project.outputs(&spec.name));
-    let shelf = Shelf { spec, log, store };
-    let AskedRows { range, rule, most, .. } = asked;
+    let shelf = Shelf { spec, log, store, asked };
+    let AskedRows { range, rule, .. } = asked;
     for (start, window) in state.windows.range(range.start..range.end) {
         let committed = &window.committed;
         let mut rules = committed.balance.rules.iter();
@@ -73,24 +90,93 @@ pub async fn quarantined(
         if !has_rows || rule.as_ref().is_some_and(|name| !rules.any(|rule| rule.rule == *name)) {
             continue;
         }
-        // One more tells whether there are more.
-        let left = most.saturating_sub(told.rows.len()).saturating_add(1);
-        let found = shelf.rows(&state, committed, asked, left).await?;
+        let found = shelf.rows(&state, &Holder::Window(*start), asked.room(&told)).await?;
         if state.in_doubt.contains_key(start) || found.is_none() {
             let window = TimeRange { start: *start, end: committed.end };
             told.in_doubt.push((window, found.is_some()));
         }
-        told.rows.extend(found.into_iter().flatten());
-        if told.rows.len() > *most {
-            told.is_cut = true;
-            told.rows.truncate(*most);
+        if asked.has_enough(&mut told, found) {
+            return Ok(told);
+        }
+    }
+    let is_of_windows = rule.as_ref().is_some_and(|name| !QuarantineSpec::is_windowless(name));
+    if *range != ALL_TIME || is_of_windows {
+        return Ok(told);
+    }
+    for (id, known) in &state.asides {
+        let has_rows = known.committed.as_ref().is_some_and(|known| known.object.rows > 0);
+        if !(has_rows || known.is_in_doubt) || !shelf.is_asked(id) {
+            continue;
+        }
+        let found = shelf.rows(&state, &Holder::File(id.clone()), asked.room(&told)).await?;
+        if known.is_in_doubt || found.is_none() {
+            told.files_in_doubt.push((id.clone(), found.is_some()));
+        }
+        if asked.has_enough(&mut told, found) {
             break;
         }
     }
     Ok(told)
 }
 
-/// What reading the objects of a window came to.
+impl AskedRows {
+    /// How many rows may still be found. One more tells whether there are more.
+    fn room(&self, told: &Quarantined) -> usize {
+        self.most.saturating_sub(told.rows.len()).saturating_add(1)
+    }
+
+    /// Adds what was found. Whether that is all that may be told.
+    fn has_enough(&self, told: &mut Quarantined, found: Option<Vec<QuarantinedRow>>) -> bool {
+        told.rows.extend(found.into_iter().flatten());
+        told.is_cut = told.rows.len() > self.most;
+        told.rows.truncate(self.most);
+        told.is_cut
+    }
+}
+
+/// Whose objects hold rows that were put aside.
+enum Holder {
+    /// The window that starts here.
+    Window(EventTime),
+    /// A source file, of whose rows some belong to no window.
+    File(FileId),
+}
+
+/// What the log says of a holder: its objects with the tables their rows are of.
+#[derive(PartialEq)]
+struct Said {
+    window: Option<TimeRange>,
+    objects: Vec<(String, CommittedOutput)>,
+    is_in_doubt: bool,
+}
+
+impl Holder {
+    fn said(&self, state: &State) -> Option<Said> {
+        match self {
+            Self::Window(start) => {
+                let committed = &state.windows.get(start)?.committed;
+                let outputs = committed.outputs.iter();
+                let asides = outputs.filter(|output| QuarantineSpec::is_name(&output.name));
+                let table = |name: &str| name.split_once('.').map_or("", |(_, table)| table).into();
+                let objects = asides.map(|output| (table(&output.name), output.clone()));
+                Some(Said {
+                    window: Some(TimeRange { start: *start, end: committed.end }),
+                    objects: objects.collect(),
+                    is_in_doubt: state.in_doubt.contains_key(start),
+                })
+            }
+            Self::File(id) => {
+                let known = state.asides.get(id)?;
+                let objects = known.committed.iter();
+                let objects = objects.map(|known| (known.table.clone(), known.object.clone()));
+                let is_in_doubt = known.is_in_doubt;
+                Some(Said { window: None, objects: objects.collect(), is_in_doubt })
+            }
+        }
+    }
+}
+
+/// What reading the objects of a holder came to.
 enum Reading {
     /// The wanted rows.
     Rows(Vec<QuarantinedRow>),
@@ -104,74 +190,68 @@ struct Shelf<'a> {
     spec: &'a PipelineSpec,
     log: StateLog,
     store: Arc<SourceStore>,
+    asked: &'a AskedRows,
 }
 
 impl Shelf<'_> {
-    /// The wanted rows of one window, which `state` has; `None` if its objects are being replaced.
+    /// The wanted rows of one holder, which `state` has; `None` if its objects are being replaced.
     async fn rows(
         &self,
         state: &State,
-        committed: &CommittedWindow,
-        asked: &AskedRows,
+        holder: &Holder,
         most: usize,
     ) -> Result<Option<Vec<QuarantinedRow>>> {
-        let (mut committed, mut is_in_doubt) =
-            (committed.clone(), state.in_doubt.contains_key(&committed.start));
+        let said = holder.said(state).filter(|said| !said.objects.is_empty());
+        let Some(mut said) = said else { return Ok(None) };
         for _ in 0..ROUNDS_MAX {
-            let name = match self.read(&committed, asked, most).await? {
+            let name = match self.read(&said, most).await? {
                 Reading::Rows(rows) => return Ok(Some(rows)),
                 Reading::Replaced => continue,
                 Reading::Other(name) => name,
             };
-            if is_in_doubt {
+            if said.is_in_doubt {
                 return Ok(None);
             }
             // A run may be at work on it since.
-            let Some((now, in_doubt)) = self.look_again(committed.start).await? else {
-                return Ok(None);
-            };
-            if !in_doubt && now.outputs == committed.outputs {
+            let Some(now) = self.look_again(holder).await? else { return Ok(None) };
+            if now == said {
                 let text = format!("{name} is not what was committed");
                 return Err(Error::new(Code::CorruptInput, text)
                     .hint("`highwater verify` names all that is damaged")
                     .hint("`highwater reprocess PIPELINE --damaged` computes it again"));
             }
-            (committed, is_in_doubt) = (now, in_doubt);
+            said = now;
         }
         Ok(None)
     }
 
-    async fn look_again(&self, start: EventTime) -> Result<Option<(CommittedWindow, bool)>> {
+    async fn look_again(&self, holder: &Holder) -> Result<Option<Said>> {
         let Some(opening) = self.log.open().await? else { return Ok(None) };
         let mut state = opening.state;
-        let wanted = state.wanted([start]);
-        self.log.recall(&mut state, wanted).await?;
-        let window = state.windows.get(&start).map(|window| window.committed.clone());
-        Ok(window.map(|window| (window, state.in_doubt.contains_key(&start))))
+        if let Holder::Window(start) = holder {
+            let wanted = state.wanted([*start]);
+            self.log.recall(&mut state, wanted).await?;
+        }
+        Ok(holder.said(&state))
     }
 
-    /// The wanted rows of a window.
-    async fn read(
-        &self,
-        committed: &CommittedWindow,
-        asked: &AskedRows,
-        most: usize,
-    ) -> Result<Reading> {
-        let window = TimeRange { start: committed.start, end: committed.end };
+    /// The wanted rows of a holder; of one without an object nothing was ever committed.
+    async fn read(&self, said: &Said, most: usize) -> Result<Reading> {
         let mut rows = Vec::new();
-        for output in committed.outputs.iter().filter(|one| QuarantineSpec::is_name(&one.name)) {
-            let table = output.name.split_once('.').map_or("", |(_, table)| table);
-            if output.rows == 0 || rows.len() >= most {
+        for (table, object) in &said.objects {
+            if object.rows == 0 || rows.len() >= most {
                 continue;
             }
-            let Some(file) = self.open(output).await? else {
-                return Ok(Reading::Other(self.store.store().name_of(&output.path)));
+            let Some(file) = self.open(object).await? else {
+                return Ok(Reading::Other(self.store.store().name_of(&object.path)));
             };
             let left = most.saturating_sub(rows.len());
-            let source_file = self.name_of(table, asked.file.as_deref());
-            let read = read_aside(&file, asked.rule.as_deref(), source_file.as_deref(), left).await;
-            match read {
-                Ok(found) => rows.extend(found.into_iter().map(|row| named(row, table, window))),
+            let source_file = self.name_of(table, self.asked.file.as_deref());
+            let rule = self.asked.rule.as_deref();
+            match read_aside(&file, rule, source_file.as_deref(), left).await {
+                Ok(found) => {
+                    rows.extend(found.into_iter().map(|row| self.named(row, table, said.window)));
+                }
                 Err(why) if why.code() == Code::InputChanged => return Ok(Reading::Replaced),
                 Err(why) => return Err(why),
             }
@@ -207,9 +287,21 @@ impl Shelf<'_> {
             _ => asked.to_owned(),
         })
     }
-}
 
-fn named(row: AsideRow, table: &str, window: TimeRange) -> QuarantinedRow {
-    let AsideRow { rule, rules, reason, file, row, values } = row;
-    QuarantinedRow { window, table: table.to_owned(), rule, rules, reason, file, row, values }
+    /// Whether rows of this file are asked for.
+    fn is_asked(&self, id: &FileId) -> bool {
+        let Some(asked) = self.asked.file.as_deref() else { return true };
+        let source = self.spec.source(&id.table);
+        asked == id.key || source.is_some_and(|source| source.name_of(&id.key) == asked)
+    }
+
+    fn named(&self, row: AsideRow, table: &str, window: Option<TimeRange>) -> QuarantinedRow {
+        let AsideRow { rule, rules, reason, file, row, window_start, values } = row;
+        let home = || {
+            let home = self.spec.grid.window_at(window_start?)?;
+            Some(TimeRange { start: home.start(), end: home.end() })
+        };
+        let (window, table) = (window.or_else(home), table.to_owned());
+        QuarantinedRow { window, table, rule, rules, reason, file, row, values }
+    }
 }

@@ -40,9 +40,9 @@ pub struct AskedTrace {
 pub async fn trace(project: &Project, spec: &PipelineSpec, asked: &AskedTrace) -> Result<Trace> {
     let session = Session::new(project, spec);
     let Opened { log, state, ledger } = project.open(spec).await?;
-    let mut told = Trace::default();
-    let Some(mut state) = state else { return Ok(told) };
-    let look = project.look(&session, Some(&state), &ledger).await?;
+    let mut told = Trace { is_before_first_run: state.is_none(), ..Trace::default() };
+    let look = project.look(&session, state.as_ref(), &ledger).await?;
+    let mut state = state.unwrap_or_else(|| State::before_first_run(spec.name.clone()));
     let planned = session.prepare(&project.engine, &look, &ledger, &state).await?;
     let listed = look.discovery.listed.keys();
     let news = listed.filter(|id| ledger.file(id).is_none()).count();
@@ -179,7 +179,11 @@ impl<'a> Tracer<'a> {
         for source in spec.sources.iter().filter(is_asked) {
             let columns = self.planned.iter().flat_map(|planned| &planned.columns);
             let mut columns = columns.filter(|columns| columns.table == source.table);
-            let Some(columns) = columns.next() else { continue };
+            let Some(columns) = columns.next() else {
+                // No file tells what columns there are: what the condition names may be there.
+                Search::check(&self.project.engine, &asked.condition)?;
+                continue;
+            };
             let schema = table_of(source, self.look, columns)?;
             match Search::new(&self.project.engine, source, &schema, &asked.condition) {
                 Ok(search) => searches.push((source, search)),

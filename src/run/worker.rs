@@ -130,7 +130,7 @@ impl<'a> Worker<'a> {
         self.describe().await?;
         self.admit(report).await?;
         if asked.computes() {
-            self.set_aside(stop, report).await?;
+            self.set_aside(asked.damaged_asides(), stop, report).await?;
         }
         self.log_columns().await?;
         self.ask(asked, report).await?;
@@ -307,8 +307,8 @@ impl<'a> Worker<'a> {
     async fn ask(&mut self, asked: &Asked, report: &mut PipelineReport) -> Result<()> {
         asked.check(self.session.spec, self.state())?;
         match asked {
-            Asked::Run => {}
-            Asked::Request(request) => {
+            Asked::Run | Asked::Mend(None, _) => {}
+            Asked::Request(request) | Asked::Mend(Some(request), _) => {
                 let seq = self.publisher.append(Body::Request(request.clone())).await?;
                 report.request = Some(RequestId(seq));
             }

@@ -19,17 +19,19 @@ pub(super) async fn files(
     now: ProcessingTime,
     found: &mut Discovery,
 ) -> Result<Vec<ObjectMeta>> {
-    let options = glob::MatchOptions { require_literal_separator: true, ..Default::default() };
-    let mut news = Vec::new();
+    let mut known = ledger.files_of(&source.table).peekable();
+    let (mut news, mut listed) = (Vec::new(), Vec::new());
     let mut has_files = false;
-    let listed = store.store().list("").await.map_err(|why| unlisted(source, folder, why))?;
-    for meta in listed {
-        if !folder.glob.matches_with(&meta.key, options) {
+    // Both are in the order of keys.
+    for meta in store.store().list("").await.map_err(|why| unlisted(source, folder, why))? {
+        if !is_wanted(&folder.glob, &meta.key) {
             continue;
         }
         has_files = true;
+        while known.next_if(|(id, _)| id.key < meta.key).is_some() {}
+        let known = known.next_if(|(id, _)| id.key == meta.key);
+        let known = known.map(|(_, known)| compare(&known.record, &meta));
         let id = FileId { table: source.table.clone(), key: meta.key.clone() };
-        let known = ledger.file(&id).map(|known| compare(&known.record, &meta));
         if !matches!(known, Some(Known::Same)) {
             // Still being written: a new file is not there yet, a new version neither, and the old
             // one is gone. Windows that need it wait.
@@ -39,8 +41,9 @@ pub(super) async fn files(
             }
             news.push(meta.clone());
         }
-        found.listed.insert(id, Listed::File(meta));
+        listed.push((id, Listed::File(meta)));
     }
+    found.listed.append(&mut listed.into_iter().collect());
     let is_known = missing(source, ledger, found);
     if is_known && !has_files {
         return Err(Error::new(
@@ -53,17 +56,36 @@ pub(super) async fn files(
     Ok(news)
 }
 
+/// The files that a source takes if nobody says otherwise.
+const ALL_PARQUET: &str = "**/*.parquet";
+
+/// Whether `glob` names the visible file at `key`.
+fn is_wanted(glob: &glob::Pattern, key: &str) -> bool {
+    if glob.as_str() == ALL_PARQUET {
+        // Step by step, as any other, it would take longer than to list the file.
+        let end = key.len().checked_sub(".parquet".len()).and_then(|at| key.get(at..));
+        return end.is_some_and(|end| end.eq_ignore_ascii_case(".parquet"));
+    }
+    let options = glob::MatchOptions { require_literal_separator: true, ..Default::default() };
+    glob.matches_with(key, options)
+}
+
 /// Notes the files of `source` in the ledger that are not listed any more. Whether it has any.
 fn missing(source: &SourceSpec, ledger: &Ledger, found: &mut Discovery) -> bool {
+    let Discovery { listed, held, missing, records, .. } = found;
+    let first = FileId { table: source.table.clone(), key: String::new() };
+    let mut listed = listed.range(first..).map(|(id, _)| id).peekable();
     let mut had_files = false;
     for (id, known) in ledger.files_of(&source.table).filter(|(_, known)| !known.record.removed) {
         had_files = true;
-        if found.listed.contains_key(id) || found.held.contains(id) {
+        // Both are in the order of keys.
+        while listed.next_if(|listed| *listed < id).is_some() {}
+        if listed.next_if(|listed| *listed == id).is_some() || held.contains(id) {
             continue;
         }
         match source.on_removed {
-            OnRemoved::Keep => drop(found.missing.insert(id.clone())),
-            OnRemoved::Recompute => found.records.push(known.record.without_rows()),
+            OnRemoved::Keep => drop(missing.insert(id.clone())),
+            OnRemoved::Recompute => records.push(known.record.without_rows()),
         }
     }
     had_files
@@ -110,4 +132,28 @@ pub(super) fn committed(
             .hint("restore the state folder of that pipeline"));
     }
     Ok(news)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_parquet_is_what_its_pattern_names() {
+        let all = glob::Pattern::new(ALL_PARQUET).unwrap();
+        let options = glob::MatchOptions { require_literal_separator: true, ..Default::default() };
+        let parts = ["a", "/", "parquet", ".parquet", ".PARQUET", ".parquet.crc", "é"];
+        let mut keys = vec![String::new()];
+        for _ in 0..4 {
+            let longer = keys.iter().flat_map(|key| parts.map(|part| format!("{key}{part}")));
+            keys.extend(longer.collect::<Vec<_>>());
+            keys.dedup();
+        }
+        let mut wanted = 0;
+        for key in &keys {
+            assert_eq!(is_wanted(&all, key), all.matches_with(key, options), "{key}");
+            wanted += usize::from(is_wanted(&all, key));
+        }
+        assert!(wanted > 100 && wanted < keys.len() / 2, "{wanted} of {}", keys.len());
+    }
 }

@@ -1,7 +1,8 @@
 //! Finds out what the sources of a pipeline hold now, and what of it is new.
 //!
-//! It lists, reads the footer and the event-time column of files it has not seen, and compares with
-//! the ledger. It decides nothing: what a new version means is for `plan`.
+//! It lists, reads the footer and the event-time column of files it has not seen (every column
+//! where only whole files are admitted), and compares with the ledger. It decides nothing: what a
+//! new version means is for `plan`.
 
 mod caps;
 mod caught;
@@ -137,6 +138,11 @@ pub async fn discover(
                     found.held.insert(id);
                 }
                 found.left_out.push(why.note("it is left out until it can be read"));
+            }
+            Err(why) if why.code() == Code::CorruptInput && !is_committed(&found, &id) => {
+                let or = "or set on_corrupt_file = \"quarantine\" for source";
+                let to = "it is left out then until it can be read";
+                found.unreadable.push(why.hint(format!("{or} {}: {to}", id.table)));
             }
             Err(why) => found.unreadable.push(why),
         }

@@ -1,5 +1,6 @@
 //! Columns that come from `key=value` folders.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use arrow::array::{ArrayRef, Date32Array, Int64Array, StringArray};
@@ -31,11 +32,11 @@ pub fn partition_columns<'a>(
     let mut kinds: BTreeMap<String, PartitionType> = BTreeMap::new();
     for key in keys {
         for (name, value) in pairs(key) {
-            let kind = kind_of(value);
-            match kinds.get_mut(name) {
+            let kind = kind_of(&value);
+            match kinds.get_mut(&*name) {
                 None => {
-                    order.push(name.to_owned());
-                    kinds.insert(name.to_owned(), kind);
+                    order.push(name.to_string());
+                    kinds.insert(name.into_owned(), kind);
                 }
                 Some(known) if *known != kind => *known = PartitionType::String,
                 Some(_) => {}
@@ -52,10 +53,36 @@ pub fn partition_columns<'a>(
     order.into_iter().map(column).collect()
 }
 
-/// The `name=value` folders of `key`, taken as they are written.
-fn pairs(key: &str) -> impl Iterator<Item = (&str, &str)> {
+/// The `name=value` folders of `key`. Writers put `%2F` for what may not stand in a folder's name.
+fn pairs(key: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     let folders = key.rsplit_once('/').map_or("", |(folders, _)| folders);
-    folders.split('/').filter_map(|folder| folder.split_once('='))
+    let pairs = folders.split('/').filter_map(|folder| folder.split_once('='));
+    pairs.map(|(name, value)| (decoded(name), decoded(value)))
+}
+
+/// `text` with each `%2F` as the byte it stands for; as it is written where that is no UTF-8. A `%`
+/// without two hex digits stands for itself.
+fn decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let byte = match after {
+            [high, low, ..] if *first == b'%' => hex(*high, *low),
+            _ => None,
+        };
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { after.get(2..).unwrap_or_default() } else { after };
+    }
+    String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
+fn hex(high: u8, low: u8) -> Option<u8> {
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    let value = digit(high)?.checked_mul(16)?.checked_add(digit(low)?)?;
+    u8::try_from(value).ok()
 }
 
 fn kind_of(value: &str) -> PartitionType {
@@ -89,6 +116,7 @@ impl PartitionColumn {
     pub fn values(&self, key: &str, rows: usize) -> Result<ArrayRef> {
         let value = pairs(key).find(|(name, _)| *name == self.name).map(|(_, value)| value);
         let value = value.filter(|value| *value != "__HIVE_DEFAULT_PARTITION__");
+        let value = value.as_deref();
         let wrong = |what: &str| {
             Error::new(
                 Code::SchemaMismatch,
@@ -133,6 +161,27 @@ mod tests {
         assert_eq!(kind_of("17"), PartitionType::Int);
         assert_eq!(kind_of("07"), PartitionType::String);
         assert_eq!(kind_of("eu"), PartitionType::String);
+    }
+
+    #[test]
+    fn what_may_not_stand_in_a_folders_name_is_decoded() {
+        for (written, meant) in [
+            ("a%2Fb", "a/b"),
+            ("a%2fb%3D%25", "a/b=%"),
+            ("%C3%BC", "ü"),
+            ("a+b", "a+b"),
+            ("100%", "100%"),
+            ("%4", "%4"),
+            ("%zz%", "%zz%"),
+            ("%%41", "%A"),
+            ("%ff", "%ff"),
+            ("", ""),
+        ] {
+            assert_eq!(decoded(written), meant, "{written}");
+        }
+        let names: Vec<_> = pairs("a%20b=1%3A2/c=d/f%20=.parquet").collect();
+        assert_eq!(names, [("a b".into(), "1:2".into()), ("c".into(), "d".into())]);
+        assert_eq!(kind_of(&decoded("2026%2D01-31")), PartitionType::Date);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Reads the event-time column of a file, and nothing else of its rows: how many of which window?
+//! Reads the event-time column of a file: how many of its rows are of which window? Nothing else of
+//! its rows is read, unless a file is to be whole before it is admitted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use super::int96::Millis;
 use super::reader::{OpenFile, SourceStore, open, panicked};
 use crate::error::{Code, Error, Result};
 use crate::ledger::{Delays, FileRecord, InputVersion};
-use crate::spec::{OnNullTime, PipelineSpec, SourceSpec};
+use crate::spec::{OnCorruptFile, OnNullTime, PipelineSpec, SourceSpec};
 use crate::store::ObjectMeta;
 use crate::time::EventTime;
 use crate::window::{Margins, Window, WindowGrid};
@@ -56,7 +57,13 @@ async fn count(
     let column = TimeColumn::find(source, file.schema(), &file.name())?;
     let builder =
         ParquetRecordBatchStreamBuilder::new_with_metadata(file.reader(), file.metadata.clone());
-    let mask = ProjectionMask::roots(builder.parquet_schema(), [column.index]);
+    // A page that cannot be read, of whatever column, is found before any row of the file counts.
+    let must_be_whole = source.on_corrupt_file == OnCorruptFile::Quarantine;
+    let (mask, place) = if must_be_whole {
+        (ProjectionMask::all(), column.index)
+    } else {
+        (ProjectionMask::roots(builder.parquet_schema(), [column.index]), 0)
+    };
     let mut batches = builder.with_projection(mask).build().map_err(|why| file.failure(&why))?;
     let mut millis = Millis::of(file, column.index)?;
     let judge = Judge::new(seen.modified_at, source.max_future);
@@ -68,9 +75,9 @@ async fn count(
         let batch = batch.map_err(|why| file.failure(&why))?;
         found = found.saturating_add(u64::try_from(batch.num_rows()).unwrap_or(u64::MAX));
         if let Some(millis) = &mut millis {
-            millis.check(file, batch.column(0)).await?;
+            millis.check(file, batch.column(place)).await?;
         }
-        for micros in column.micros(batch.column(0))? {
+        for micros in column.micros(batch.column(place))? {
             let at = match judge.verdict(micros) {
                 Verdict::Usable(at) => at,
                 Verdict::NoTime => {

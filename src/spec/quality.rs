@@ -1,6 +1,7 @@
 //! What is expected of rows, and what becomes of those that do not keep it.
 
 use super::{Compression, SqlOrigin};
+use crate::error::Excerpt;
 use crate::time::Span;
 use crate::window::PathTemplate;
 
@@ -62,6 +63,9 @@ pub struct DedupSpec {
     /// How long after a row of an earlier window a row is a duplicate of it; `None`: duplicates
     /// are of one window. Only with [`Keep::First`].
     pub across: Option<Span>,
+    /// Where columns are named, for messages; none of those that are escaped there, or come from
+    /// the environment.
+    pub places: Vec<(String, Excerpt)>,
 }
 
 /// Which of several duplicates is used.
@@ -100,6 +104,19 @@ pub struct QuarantineSpec {
 impl QuarantineSpec {
     /// What the objects of rows that belong to no window are called. No table has that name.
     pub const ASIDE: &str = "quarantine.*";
+
+    /// What puts rows aside, in place of a rule, that have no event time that can be read.
+    pub const NULL_TIME: &str = "null_time";
+    /// The same of rows that lie too far in the future.
+    pub const FUTURE: &str = "future";
+    /// The same of rows that came too late.
+    pub const EXPIRED: &str = "expired";
+
+    /// Whether rows that belong to no window are put aside by this name.
+    #[must_use]
+    pub fn is_windowless(rule: &str) -> bool {
+        [Self::NULL_TIME, Self::FUTURE, Self::EXPIRED].contains(&rule)
+    }
 
     /// How its objects are compressed.
     pub const COMPRESSION: Compression = Compression::Zstd(3);

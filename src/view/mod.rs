@@ -15,7 +15,10 @@ pub use explain::{
 pub use lateness::{
     AdmissionWatermarks, AllowedLateness, LatenessView, Lookback, Missed, SourceLateness, lateness,
 };
-pub use quarantine::{QuarantineGroup, QuarantineKey, QuarantineView, QuarantinedBy, quarantine};
+pub use quarantine::{
+    AsideGroup, AsideView, QuarantineGroup, QuarantineKey, QuarantineView, QuarantinedBy,
+    quarantine,
+};
 pub use status::{PipelineState, StatusView, WindowCounts, status};
 
 use crate::error::Code;
@@ -38,8 +41,9 @@ pub fn hint(code: &str) -> Option<&'static str> {
              `highwater run`"
         }
         Code::SchemaMismatch => {
-            "mend the file, or change the query so that it does not need the column, or the keys \
-             `on_missing_column` and `on_type_change` of its source; then run `highwater run`"
+            "mend the file; or change what needs the column: the query, or a rule with \
+             `quarantine`, which needs all of them; or the keys `on_missing_column` and \
+             `on_type_change` of its source; then run `highwater run`"
         }
         Code::InputRemoved => {
             "put the file back and run `highwater run`; if it is gone for good, set `on_removed = \

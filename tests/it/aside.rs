@@ -1,5 +1,7 @@
 //! Rows that belong to no window are kept aside, one object for each source file that has some.
 
+mod told;
+
 use std::fs;
 use std::process::{Command, Stdio};
 use std::thread;

@@ -168,7 +168,7 @@ fn the_command_tells_the_sums() {
 }
 
 /// Writes the log anew, as `cook` changes it: every hash is right, and no checkpoint is left.
-fn cook(project: &Project, pipeline: &str, mut cook: impl FnMut(&mut Entry)) {
+pub(crate) fn cook(project: &Project, pipeline: &str, mut cook: impl FnMut(&mut Entry)) {
     let _ = fs::remove_dir_all(project.path(&format!("_highwater/{pipeline}/ckpt")));
     let folder = project.path(&format!("_highwater/{pipeline}/log"));
     let mut prev = Sha256::ZERO;

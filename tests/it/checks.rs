@@ -252,19 +252,19 @@ fn a_check_sees_nothing_else_and_only_asks() {
 }
 
 #[test]
-fn a_check_that_fails_fails_its_window() {
+fn a_check_that_fails_fails_its_window_whatever_its_severity() {
     let sql = "SELECT * FROM totals WHERE 10 / total > 100";
-    let project = Project::new(&with(&check("ratio", sql, "")));
-    project.feed("a.parquet", &[(at(0), "a", 0), (at(1), "a", 1), (at(2), "a", 1)]);
-    let run = told(&project, &["run"], 3);
-    assert_eq!(run["windows_done"], 1);
-    assert_eq!(run["failures"][0]["code"], "HW2010");
-    let message = run["failures"][0]["message"].as_str().unwrap();
-    assert!(
-        message.starts_with("check `ratio`: ") && message.contains("ivide by zero"),
-        "{message}"
-    );
-    project.assert_sound();
+    for check in [check("ratio", sql, ""), warn("ratio", sql)] {
+        let project = Project::new(&with(&check));
+        project.feed("a.parquet", &[(at(0), "a", 0), (at(1), "a", 1), (at(2), "a", 1)]);
+        let run = told(&project, &["run"], 3);
+        assert_eq!(run["windows_done"], 1);
+        assert_eq!(run["failures"][0]["code"], "HW2010");
+        let message = run["failures"][0]["message"].as_str().unwrap();
+        let is_it = message.starts_with("check `ratio`: ") && message.contains("ivide by zero");
+        assert!(is_it, "{message}");
+        project.assert_sound();
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Rules, quarantine and duplicates: what becomes of each row, in outputs and in the books.
 
 pub(crate) mod model;
+mod told;
 
 use std::fs;
 use std::sync::Arc;
@@ -87,6 +88,31 @@ fn committed(project: &Project, hour: i64) -> Value {
     let windows = entries.iter().filter(|entry| entry["kind"] != "begin");
     let mut windows = windows.filter_map(|entry| entry["windows"].as_array()).flatten();
     windows.rfind(|window| window["start"] == start.as_str()).unwrap().clone()
+}
+
+#[test]
+fn what_an_attempt_has_put_aside_does_not_outlive_its_rule() {
+    let mut project = Project::new(ROWS);
+    project.feed("x.parquet", &[(at(0, 1), "a", 50), (at(0, 2), "b", 3), (at(1, 0), "a", 20)]);
+    kill_at(&project, &["run"], "commit.before:1");
+    assert_eq!(quarantined(&project, 0).len(), 1, "it was published, and not committed");
+    let rule = ROWS.find("[[pipeline.tiny.source.events.rule]]").unwrap();
+    let step = ROWS.find("[[pipeline.tiny.step]]").unwrap();
+    project.configure(&[&ROWS[..rule], &ROWS[step..]].concat());
+    project.run();
+    assert_eq!(quarantined(&project, 0), [""; 0], "no row is in two places");
+    project.assert_sound();
+}
+
+#[test]
+fn functions_that_are_only_ever_rewritten_can_be_used_in_rules() {
+    let coalesce = "coalesce(nullif(value, 7), 0) >= 10 AND nvl(key, 'x') <> 'x'";
+    let project = Project::new(&ROWS.replace("value >= 10", coalesce));
+    project.feed("x.parquet", &[(at(0, 1), "a", 50), (at(0, 2), "b", 7), (at(1, 0), "a", 20)]);
+    project.run();
+    let path = "out/rows/dt=2026-01-01/hour=00/data.parquet";
+    assert_eq!(project.outputs()[path], [format!("at={} key=a value=50", at(0, 1))]);
+    assert_eq!(quarantined(&project, 0).len(), 1);
 }
 
 #[test]
@@ -285,7 +311,7 @@ fn rules_that_cannot_be_asked_are_told_where_they_stand() {
     failing.feed("x.parquet", &[(at(0, 1), "a", 5), (at(1, 1), "a", 20), (at(2, 0), "a", 20)]);
     let (exit, told) = failing.json(&["run"]);
     assert_eq!((exit, &told["pipelines"][0]["failures"][0]["code"]), (3, &json!("HW2010")));
-    assert!(told.to_string().contains("rule `small` failed over a row"), "{told}");
+    assert!(told.to_string().contains("rule `small` failed over row 0 of in/x.parquet"), "{told}");
     let unknown = Project::new(&with_dedup("order_by = [\"when\"]"));
     unknown.feed("x.parquet", &[(at(0, 1), "a", 5), (at(1, 0), "a", 20)]);
     let ended = unknown.command(&["run"]).output().unwrap();

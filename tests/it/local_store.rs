@@ -194,6 +194,36 @@ fn a_list_is_in_order_of_keys_and_leaves_out_what_is_hidden() {
     assert_eq!(disk.list().unwrap(), sorted);
 }
 
+#[test]
+fn a_list_of_many_names_and_many_folders_has_each_once() {
+    let disk = Disk::new();
+    let flat = (0..2_500).map(|place| format!("flat/{:04}", place * 7 % 2_500));
+    let nested = (0..300).map(|place| format!("{}/{}/{place}", place % 50, place % 7));
+    // A folder sorts with its `/`: between these two.
+    let beside = ["flat-a", "flat.a", "flat0"].map(str::to_owned);
+    let mut keys: Vec<String> = flat.chain(nested).chain(beside).collect();
+    for key in &keys {
+        let path = disk.root().join(key);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, key).unwrap();
+    }
+    keys.sort_unstable();
+    assert_eq!(disk.list().unwrap(), keys);
+    let of_flat = block_on(disk.store.list("flat/")).unwrap();
+    assert_eq!(of_flat.len(), 2_500);
+    assert_eq!(of_flat[7], disk.head("flat/0007"));
+
+    // Whoever meets what cannot be listed, it is told.
+    for link in ["49/5/link", "flat/link"] {
+        symlink("nowhere", disk.root().join(link)).unwrap();
+        let refused = disk.list().unwrap_err();
+        assert!(refused.message().contains(link), "{refused}");
+        let (objects, links) = block_on(disk.store.survey("")).unwrap();
+        assert_eq!((objects.len(), links), (keys.len(), vec![link.to_owned()]));
+        fs::remove_file(disk.root().join(link)).unwrap();
+    }
+}
+
 /// The error of a write that was certainly not done.
 fn refused(written: Written) -> Error {
     match written {

@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use highwater::clock::Clock;
-use highwater::error::Result;
+use highwater::error::{Code, Result};
 use highwater::hash::Sha256;
 use highwater::id::Generation;
-use highwater::ledger::{FileRecord, InputVersion, Ledger};
+use highwater::ledger::{self, FileRecord, InputVersion, Ledger};
 use highwater::log::{read_ledger, write_segment};
 use highwater::source::{SourceStore, Upstreams, discover};
-use highwater::state::{Segment, State};
+use highwater::state::{Segment, SegmentRef, State};
 use highwater::store::{ObjectMeta, Store, Written};
 use highwater::time::{EventTime, ProcessingTime};
 
@@ -160,6 +160,45 @@ async fn stored_ledger() -> Ledger {
     let ledger = read_ledger(&store, &state).await.unwrap();
     assert_eq!(store.asked(), [("create", 1), ("read", 1)].into());
     ledger
+}
+
+#[test]
+fn a_damaged_ledger_is_told_wherever_the_damage_is() {
+    let records: Vec<FileRecord> = (0..10_000).map(record).collect();
+    let lines: Vec<_> = records.iter().map(|record| (Generation(1), record)).collect();
+    let text = ledger::encode(&lines).unwrap();
+    let read = |bytes: Option<Vec<u8>>, sha256: Sha256| {
+        let store = Counting::default();
+        let stored = SegmentRef { key: "seg/it".to_owned(), len: 0, sha256, files: 10_000 };
+        if let Some(bytes) = bytes {
+            store.hold(stored.key.clone(), bytes);
+        }
+        let mut state = State::before_first_run("tiny".to_owned().try_into().unwrap());
+        state.segments.push(Segment { stored, first: Generation(1) });
+        let ledger = block_on(read_ledger(&store, &state));
+        (ledger.map(|ledger| ledger.files().count()), store.asked()["read"])
+    };
+    let whole = Sha256::of(&text);
+    assert_eq!(read(Some(text.clone()), whole), (Ok(10_000), 1));
+    let told = |bytes: Option<Vec<u8>>, sha256: Sha256, what: &str, reads: u64| {
+        let (why, asked) = read(bytes, sha256);
+        let why = why.unwrap_err();
+        assert_eq!((why.code(), asked), (Code::StateCorrupt, reads), "{why}");
+        assert!(why.message().contains(what) && why.message().contains("seg/it"), "{why}");
+    };
+    told(None, whole, "is missing", 2);
+    told(Some(Vec::new()), whole, "has the hash", 2);
+    for at in (0..text.len()).step_by(text.len() / 9).chain([text.len() - 1]) {
+        let mut flipped = text.clone();
+        flipped[at] ^= 1;
+        told(Some(flipped), whole, "has the hash", 2);
+        // Whoever wrote it so: no line is passed over.
+        let start = text[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let mut lied = text.clone();
+        lied[start] = b'{';
+        let hash = Sha256::of(&lied);
+        told(Some(lied), hash, "says: ", 1);
+    }
 }
 
 #[test]

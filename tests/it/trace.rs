@@ -257,6 +257,30 @@ fn conditions_are_checked_ranges_narrow_and_sources_are_picked() {
 }
 
 #[test]
+fn before_the_first_run_nothing_is_admitted_and_the_condition_is_looked_at_all_the_same() {
+    let project = Project::new(ROWS);
+    let bad = |condition: &str| {
+        let (code, told) = project.json(&["trace", "tiny", "--where", condition]);
+        (code, told["errors"][0]["code"].clone())
+    };
+    // Without a file nobody knows the columns, but what is no SQL is none.
+    assert_eq!(bad("value = ").0, 2);
+    assert_eq!(bad("value = 1").0, 0);
+    project.feed("x.parquet", &[(at(0, 0), "a", 50), (at(1, 0), "a", 50)]);
+    for condition in ["value = ", "valeu = 3", "value", "random() < 1"] {
+        assert_eq!(bad(condition).0, 2, "{condition}");
+    }
+    let (code, told) = project.json(&["trace", "tiny", "--where", "value = 50"]);
+    assert_eq!((code, &told["rows"], &told["not_admitted"]), (0, &json!([]), &json!(1)), "{told}");
+    let text = project.command(&["trace", "tiny", "--where", "value = 50"]).output().unwrap();
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("no run has admitted a file yet: `highwater run` does"), "{text}");
+    assert!(!project.path("_highwater").exists(), "nothing is written");
+    project.run();
+    assert_eq!(found(&project, "value = 50").len(), 2);
+}
+
+#[test]
 fn no_more_than_a_thousand_rows_are_told() {
     let project = Project::new(ROWS);
     let rows: Vec<_> = (0..1_001).map(|n| (at(0, 0) + n, "a", 50)).collect();

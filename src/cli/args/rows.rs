@@ -14,9 +14,11 @@ pub(in crate::cli) struct QuarantineArgs {
 /// What to do with rows that were put aside.
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum QuarantineCommand {
-    /// How many rows were put aside, from the log alone
+    /// How many rows were put aside, from the log alone; without a range, also those that belong to
+    /// no window
     List(QuarantineListArgs),
-    /// The rows themselves, with the reason and where they came from
+    /// The rows themselves, with the reason and where they came from; without a range, also those
+    /// that belong to no window
     Show(QuarantineShowArgs),
     /// Compute the windows again that hold such rows, once the files or the rules are mended
     Retry(QuarantineRetryArgs),
@@ -64,7 +66,8 @@ pub(in crate::cli) struct QuarantineShowArgs {
     pub(in crate::cli) pipeline: String,
     #[command(flatten)]
     pub(in crate::cli) stretch: Stretch,
-    /// Only rows that this rule put aside
+    /// Only rows that this rule put aside; of those that belong to no window `null_time`, `future`
+    /// or `expired`
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) rule: Option<String>,
     /// Only rows of this file, by its key or as `show` names it

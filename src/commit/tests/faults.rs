@@ -1,6 +1,7 @@
 //! Every fault at every step, and many orders of the steps of two writers.
 
 use super::program::Run;
+use super::work::Work;
 use super::world::{Fault, Mutant, World};
 use crate::commit::Outcome;
 
@@ -8,8 +9,8 @@ use crate::commit::Outcome;
 const SCHEDULES: u64 = 300;
 
 /// A world in which a run has published everything once.
-fn published_once() -> World {
-    let mut world = World::new(None);
+fn published_once(work: Work) -> World {
+    let mut world = World::with(work, None);
     let ended = Run::open(&world, 1).finish(&mut world, &[]);
     assert!(matches!(ended, Outcome::Committed(_)), "{ended:?}");
     world.assert_complete();
@@ -42,7 +43,12 @@ fn survives(mut world: World, at: usize, fault: Fault, dies: bool) -> bool {
 
 #[test]
 fn a_run_broken_anywhere_in_any_way_is_completed_by_the_next_one() {
-    for world in [World::new(None), published_once()] {
+    for world in [
+        World::new(None),
+        published_once(Work::ALL),
+        World::with(Work::ROWS_APART, None),
+        published_once(Work::ROWS_APART),
+    ] {
         for fault in [Fault::Before, Fault::After, Fault::Refused] {
             for dies in [true, false] {
                 let places = (0..).take_while(|at| survives(world.clone(), *at, fault, dies));
@@ -126,16 +132,18 @@ fn settle(world: &mut World, seed: u64) {
 
 #[test]
 fn two_writers_in_any_order_damage_nothing() {
-    let world = published_once();
-    let mut claims = 0;
-    for seed in 0..SCHEDULES {
-        let mut world = schedule(world.clone(), seed);
-        assert_eq!(world.violation, None, "seed {seed}");
-        claims += world.state().epoch.0;
-        settle(&mut world, seed);
-        world.assert_complete();
+    for (work, schedules) in [(Work::ALL, SCHEDULES), (Work::ROWS_APART, SCHEDULES / 3)] {
+        let world = published_once(work);
+        let mut claims = 0;
+        for seed in 0..schedules {
+            let mut world = schedule(world.clone(), seed);
+            assert_eq!(world.violation, None, "seed {seed}");
+            claims += world.state().epoch.0;
+            settle(&mut world, seed);
+            world.assert_complete();
+        }
+        assert!(claims > 3 * schedules, "the writers take the log from each other: {claims}");
     }
-    assert!(claims > 3 * SCHEDULES, "the writers take the log from each other: {claims}");
 }
 
 #[test]
@@ -148,8 +156,21 @@ fn a_protocol_with_one_mistake_is_caught() {
         Mutant::ExistsIsOthers,
         Mutant::KeepsNothing,
     ] {
-        let world = World::new(Some(mutant));
-        let caught = (0..SCHEDULES).find(|seed| schedule(world.clone(), *seed).violation.is_some());
-        assert!(caught.is_some(), "{mutant:?}");
+        assert_caught(mutant, Work::ALL);
     }
+    for mutant in [
+        Mutant::LostIsRefused,
+        Mutant::CommittedOmitted,
+        Mutant::DoubtedOmitted,
+        Mutant::AsideWithoutFence,
+    ] {
+        assert_caught(mutant, Work::ROWS_APART);
+    }
+}
+
+#[track_caller]
+fn assert_caught(mutant: Mutant, work: Work) {
+    let world = World::with(work, Some(mutant));
+    let caught = (0..SCHEDULES).find(|seed| schedule(world.clone(), *seed).violation.is_some());
+    assert!(caught.is_some(), "{mutant:?}");
 }

@@ -5,10 +5,11 @@ use std::sync::{Arc, OnceLock};
 
 use crate::commit::{Effect, ObjectVersion};
 use crate::hash::{Sha256, Sha256Stream};
-use crate::id::{AttemptId, RunId, Seq};
+use crate::id::{AttemptId, Revision, RunId, Seq};
+use crate::ledger::FileId;
 use crate::state::codec::{self, Encoded};
 use crate::state::tests::log::{Log, encoded};
-use crate::state::{BatchWindow, Body, Head, State};
+use crate::state::{BatchOutput, Body, Head, State};
 use crate::time::EventTime;
 
 /// An effect that a run wants done. Two that do the same have the same name.
@@ -68,6 +69,10 @@ pub(super) struct Journal {
     pub(super) state: State,
     /// What each object may hold.
     pub(super) announced: BTreeMap<String, Announced>,
+    /// The run that committed each window last, with other objects or the same.
+    pub(super) committed_by: BTreeMap<EventTime, RunId>,
+    /// The names of the objects of each revision.
+    pub(super) revisions: BTreeMap<(EventTime, Revision), Vec<String>>,
     /// Whether machines are copied with the run on them. Two copies are one writer to the log, and
     /// what one says it did not touch the other may have published.
     pub(super) has_copies: bool,
@@ -77,12 +82,21 @@ pub(super) struct Journal {
     pub(super) violation: Option<String>,
 }
 
-/// What an object may hold: what its last commit says and, while its window is in doubt, every
-/// attempt begun after it.
+/// What an object may hold: what its last commit says and, while it is in doubt, every attempt
+/// begun after it.
 #[derive(Clone, Debug)]
 pub(super) struct Announced {
-    window: EventTime,
+    owner: Owner,
     pub(super) attempts: Vec<Sha256>,
+}
+
+/// Whose rows an object holds.
+#[derive(Clone, Debug)]
+enum Owner {
+    /// Those of the window that starts here.
+    Window(EventTime),
+    /// Those of a source file that belong to no window.
+    File(FileId),
 }
 
 impl Journal {
@@ -93,6 +107,8 @@ impl Journal {
             entries: BTreeMap::from([(Seq(0), encoded(&log.entries[0]))]),
             state: log.state,
             announced: BTreeMap::new(),
+            committed_by: BTreeMap::new(),
+            revisions: BTreeMap::new(),
             has_copies: false,
             runs: BTreeMap::new(),
             violation: None,
@@ -114,32 +130,69 @@ impl Journal {
         if *self.runs.entry(entry.epoch.0).or_insert(entry.run) != entry.run {
             self.violation.get_or_insert(format!("CM-4: two runs write in epoch {}", entry.epoch));
         }
-        if let Body::Begin(begin) = &entry.body {
-            begin.windows.iter().for_each(|window| self.announce(window));
+        match entry.body {
+            Body::Begin(begin) => {
+                for window in &begin.windows {
+                    let announce = |output| self.announce(output, || Owner::Window(window.start));
+                    window.outputs.iter().for_each(announce);
+                }
+            }
+            Body::BeginAside(begin) => {
+                for file in begin.files {
+                    let (table, key) = (file.table, file.key);
+                    self.announce(&file.object, || Owner::File(FileId { table, key }));
+                }
+            }
+            Body::Commit(commit) => {
+                for window in &commit.windows {
+                    let names = window.outputs.iter().map(|output| output.name.clone()).collect();
+                    self.revisions.insert((window.start, window.rev), names);
+                    self.committed_by.insert(window.start, entry.run);
+                }
+            }
+            _ => (),
         }
         self.forget_attempts();
         self
     }
 
-    fn announce(&mut self, begun: &BatchWindow) {
-        for output in &begun.outputs {
-            let nothing = || Announced { window: begun.start, attempts: Vec::new() };
-            let object = self.announced.entry(output.path.clone()).or_insert_with(nothing);
-            object.attempts.push(bytes_of(output.att));
+    fn announce(&mut self, output: &BatchOutput, owner: impl FnOnce() -> Owner) {
+        let nothing = || Announced { owner: owner(), attempts: Vec::new() };
+        let object = self.announced.entry(output.path.clone()).or_insert_with(nothing);
+        object.attempts.push(bytes_of(output.att));
+    }
+
+    /// An object that is not in doubt holds what its last commit says, nothing else. It is not
+    /// there, if that says nothing of it.
+    fn forget_attempts(&mut self) {
+        let (state, has_copies) = (&self.state, self.has_copies);
+        for (path, object) in &mut self.announced {
+            if !object.owner.may_be_touched(state, has_copies) {
+                object.attempts = object.owner.committed(state, path).into_iter().collect();
+            }
+        }
+    }
+}
+
+impl Owner {
+    /// Whether an attempt that was not committed may lie there.
+    fn may_be_touched(&self, state: &State, has_copies: bool) -> bool {
+        match self {
+            Self::Window(start) => {
+                state.in_doubt.contains_key(start) || has_copies && state.failed.contains_key(start)
+            }
+            Self::File(file) => state.asides.get(file).is_some_and(|known| known.is_in_doubt),
         }
     }
 
-    /// The object of a window that is not in doubt holds what its last commit says, nothing else.
-    fn forget_attempts(&mut self) {
-        for (path, object) in &mut self.announced {
-            let may_be_touched = self.state.in_doubt.contains_key(&object.window)
-                || self.has_copies && self.state.failed.contains_key(&object.window);
-            if !may_be_touched {
-                let window = self.state.windows.get(&object.window);
-                let mut outputs = window.iter().flat_map(|window| &window.committed.outputs);
-                let committed = outputs.find(|output| output.path == *path);
-                object.attempts = committed.map(|output| output.sha256).into_iter().collect();
+    /// What lies at `path` by the log.
+    fn committed(&self, state: &State, path: &str) -> Option<Sha256> {
+        match self {
+            Self::Window(start) => {
+                let mut outputs = state.windows.get(start)?.committed.outputs.iter();
+                Some(outputs.find(|output| output.path == path)?.sha256)
             }
+            Self::File(file) => Some(state.asides.get(file)?.committed.as_ref()?.object.sha256),
         }
     }
 }

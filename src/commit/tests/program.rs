@@ -6,16 +6,17 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::journal::Wanted;
-use super::world::{Fault, Mutant, Work, World};
+use super::work::{OPTIONAL, Owed, Work, inputs};
+use super::world::{Fault, Mutant, World};
 use crate::commit::*;
-use crate::hash::Sha256;
 use crate::id::{AttemptId, BatchId, Generation, RunId, Seq};
 use crate::state::tests::log::{claim, hour, who};
 use crate::state::*;
 use crate::time::ProcessingTime;
 
-/// One run of a program: claims the log, publishes every window once more than it was when the run
-/// began, redoes what is in doubt, releases the log.
+/// One run of a program: claims the log, admits new versions of the source files if there are any,
+/// keeps their rows aside that belong to no window, publishes every window once more than it was
+/// when the run began, redoes what is in doubt, releases the log.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Run {
     writer: Writer,
@@ -26,6 +27,8 @@ pub(super) struct Run {
     ids: u32,
     /// The newest entry when it began: windows committed before are due.
     since: Seq,
+    /// The newest admission when it began.
+    generation: Generation,
     is_claimed: bool,
     /// What it wants done, in any order.
     pub(super) effects: VecDeque<Arc<Wanted>>,
@@ -51,6 +54,7 @@ impl Run {
             copy: 0,
             ids: 0,
             since: world.state().head.seq,
+            generation: world.state().generation,
             is_claimed: false,
             effects: VecDeque::new(),
             mutant: world.mutant,
@@ -137,9 +141,22 @@ impl Run {
                     }
                     self.held.push(Wanted::new(effect));
                 }
+                Effect::ReadEntry { seq } if self.leaves_fence_out(seq) => {
+                    let effects = self.writer.step(Event::EntryRead(Ok(None)));
+                    self.take(effects);
+                }
                 effect => self.effects.push_back(Wanted::new(effect)),
             }
         }
+    }
+
+    /// Whether to read this place is to check the fence of what is kept aside, and it makes the
+    /// mistake not to.
+    fn leaves_fence_out(&self, seq: Seq) -> bool {
+        let state = self.writer.state();
+        self.mutant == Some(Mutant::AsideWithoutFence)
+            && state.open_aside.is_some()
+            && state.next_seq() == Some(seq)
     }
 
     /// Whether it makes the mistake to check the fence first, and did not yet.
@@ -168,22 +185,15 @@ impl Run {
             return Some(Command::Append(claim()));
         }
         state.holder.as_ref()?;
-        if state.generation == Generation(0) {
-            let segment = SegmentRef {
-                key: "ledger/1.jsonl".to_owned(),
-                len: 1,
-                sha256: Sha256::of(b"segment"),
-                files: 1,
-            };
-            return Some(Command::Append(Body::Inputs(Inputs {
-                generation: Generation(1),
-                segment,
-                replaces: 0,
-                last_event_at: Vec::new(),
-                refused: RowCounts::default(),
-                late: Vec::new(),
-            })));
+        let has_new = !self.work.files.is_empty() && state.generation == self.generation;
+        if state.generation == Generation(0) || has_new {
+            return Some(Command::Append(Body::Inputs(inputs(state.generation)?)));
         }
+        let owed = self.owed();
+        if !owed.is_empty() {
+            return Some(Command::Batch(Box::new(self.aside(owed))));
+        }
+        let state = self.writer.state();
         let is_due = |n: &i64| {
             let seq = state.windows.get(&hour(*n)).map(|window| window.seq);
             state.in_doubt.contains_key(&hour(*n)) || seq.is_none_or(|seq| seq <= self.since)
@@ -194,6 +204,26 @@ impl Run {
             return Some(Command::Append(Body::Release));
         }
         Some(Command::Batch(Box::new(self.batch(&due))))
+    }
+
+    /// What it is to keep aside.
+    fn owed(&self) -> Vec<Owed> {
+        let mut owed = self.work.owed(self.writer.state());
+        if self.mutant == Some(Mutant::AsideDoubtForgotten) {
+            owed.retain(|owed| !owed.is_mere_doubt);
+        }
+        owed
+    }
+
+    fn aside(&mut self, owed: Vec<Owed>) -> Batch {
+        let generation = self.writer.state().generation;
+        let announced = |owed: Owed| {
+            let (name, att) = ("quarantine.*".to_owned(), AttemptId(self.new_id()));
+            let Owed { file, path, before, .. } = owed;
+            (file, generation, BatchOutput { name, path, before, att, optional: false })
+        };
+        let files = owed.into_iter().map(announced).collect();
+        Batch::set_aside(BatchId(self.new_id()), generation, files)
     }
 
     fn batch(&mut self, due: &[i64]) -> Batch {
@@ -212,15 +242,14 @@ impl Run {
     }
 
     fn batch_window(&mut self, n: i64) -> BatchWindow {
-        let outputs = self.work.outputs;
-        let mut output = |name: &str| BatchOutput {
-            name: name.to_owned(),
-            path: format!("{name}/{n}.parquet"),
-            before: None,
-            att: AttemptId(self.new_id()),
-            optional: false,
-        };
-        let outputs = outputs.iter().map(|name| output(name)).collect();
+        let outputs = self.work.outputs.iter().map(|name| self.announced(name, n));
+        let mut outputs: Vec<_> = outputs.collect();
+        if self.work.optional.is_some() {
+            let announced = self.announced(OPTIONAL, n);
+            if !self.omits(&announced, n) {
+                outputs.push(announced);
+            }
+        }
         BatchWindow {
             start: hour(n),
             end: hour(n + 1),
@@ -228,6 +257,34 @@ impl Run {
             reason: Reason::New,
             outputs,
         }
+    }
+
+    /// The object `name` of the window at an hour as the log will announce it. Where something was
+    /// committed, or may lie all the same, it may not be left out.
+    fn announced(&mut self, name: &str, n: i64) -> BatchOutput {
+        let att = AttemptId(self.new_id());
+        let state = self.writer.state();
+        let committed = state.windows.get(&hour(n)).map(|window| &window.committed);
+        let before = committed.and_then(|it| it.outputs.iter().find(|output| output.name == name));
+        let is_free = before.is_none() && !state.in_doubt.contains_key(&hour(n));
+        BatchOutput {
+            name: name.to_owned(),
+            path: format!("{name}/{n}.parquet"),
+            before: before.map(|output| output.sha256),
+            att,
+            optional: name == OPTIONAL && is_free,
+        }
+    }
+
+    /// Whether it makes the mistake not to announce an optional object because there will be no
+    /// rows.
+    fn omits(&self, announced: &BatchOutput, n: i64) -> bool {
+        let is_mistaken = match self.mutant {
+            Some(Mutant::CommittedOmitted) => announced.before.is_some(),
+            Some(Mutant::DoubtedOmitted) => !announced.optional && announced.before.is_none(),
+            _ => false,
+        };
+        is_mistaken && self.work.optional_rows(self.name.into(), n) == 0
     }
 
     fn new_id(&mut self) -> Uuid {
@@ -243,19 +300,21 @@ fn run_id(name: u32) -> RunId {
 
 /// An effect in a line.
 pub(super) fn line(effect: &Effect) -> String {
-    let object = |at: &ObjectIndex| format!("{}{}", Work::ALL.outputs[at.output], at.window);
+    let object = |path: &str| path.split('.').next().unwrap().replacen('/', "", 1);
     match effect {
         Effect::CreateEntry { kind, .. } => format!("append {kind}"),
         Effect::ReadEntry { .. } => "read".to_owned(),
         Effect::Pause { .. } => "pause".to_owned(),
         Effect::Compute(_) => "compute".to_owned(),
-        Effect::Observe { object: at, .. } => format!("observe {}", object(at)),
-        Effect::Keep { object: at, .. } => format!("keep {}", object(at)),
-        Effect::Publish { object: at, over, .. } => match over {
-            Some(ObjectVersion(version)) => format!("publish {} over {version}", object(at)),
-            None => format!("publish {}", object(at)),
+        Effect::Observe { path, .. } => format!("observe {}", object(path)),
+        Effect::Keep { path, .. } => format!("keep {}", object(path)),
+        Effect::Publish { staged, over, .. } => match over {
+            Some(ObjectVersion(version)) => {
+                format!("publish {} over {version}", object(&staged.path))
+            }
+            None => format!("publish {}", object(&staged.path)),
         },
-        Effect::Inspect { object: at, .. } => format!("inspect {}", object(at)),
+        Effect::Inspect { path, .. } => format!("inspect {}", object(path)),
         Effect::Finished(outcome) => format!("{outcome:?}"),
     }
 }

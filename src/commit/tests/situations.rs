@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use super::journal::{Journal, Wanted};
 use super::program::Run;
+use super::work::OPTIONAL;
 use crate::commit::{Effect, Event, Outcome};
 use crate::error::Code;
 use crate::id::RunId;
+use crate::state::{BatchOutput, State, WindowState};
+use crate::time::EventTime;
 
 /// What a search may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +44,26 @@ pub(super) enum Sight {
     LateObjectRefused,
     /// A copy of a run finds an entry of the other at its place.
     CopyStopped,
+    /// A window is committed without the optional object that was begun.
+    OptionalLeftOut,
+    /// An optional object is committed where there was none.
+    OptionalAdded,
+    /// An optional object is replaced by one without rows.
+    OptionalEmptied,
+    /// An optional object without rows is replaced by one that has some.
+    OptionalFilled,
+    /// A window is begun whose optional object may not be left out, for an attempt may lie there.
+    OptionalDoubted,
+    /// Rows are kept aside where an attempt may lie.
+    AsideBegunInDoubt,
+    /// It is not known whether rows are kept aside.
+    AsideEndedInDoubt,
+    /// Rows kept aside are replaced by those of another version of their file.
+    AsideReplaced,
+    /// Rows are not kept aside any more, for the file has none.
+    AsideEmptied,
+    /// Rows could not be kept aside, and nothing was touched.
+    AsideFailed,
     /// A run ends well.
     Finished,
     /// All runs died, and the next one completes everything.
@@ -146,12 +169,24 @@ impl Seen {
 
     fn appended(&mut self, kind: &str, before: &Journal, after: &Journal, others: &[RunId]) {
         let (was, is) = (&before.state, &after.state);
-        let is_new = |(_, window): &(_, &crate::state::WindowState)| window.seq == is.head.seq;
+        let is_new = |(_, window): &(_, &WindowState)| window.seq == is.head.seq;
         match kind {
             "claim" if was.holder.is_some() && others.contains(&was.head.run) => {
                 self.count(Sight::TakeoverOfTheLiving);
             }
-            "begin" if !was.in_doubt.is_empty() => self.count(Sight::BegunInDoubt),
+            "begin" => {
+                if !was.in_doubt.is_empty() {
+                    self.count(Sight::BegunInDoubt);
+                }
+                let must_be = |output: &BatchOutput| !output.optional && output.before.is_none();
+                if begun_optional(is).any(|(_, output)| must_be(output)) {
+                    self.count(Sight::OptionalDoubted);
+                }
+            }
+            "begin_aside" if was.asides.values().any(|known| known.is_in_doubt) => {
+                self.count(Sight::AsideBegunInDoubt);
+            }
+            "aside" => self.kept_aside(was, is),
             "failed" => self.count(Sight::FailedAsAWhole),
             "commit" => {
                 let committed: Vec<_> = is.windows.iter().filter(is_new).collect();
@@ -164,8 +199,54 @@ impl Seen {
                 if committed.iter().any(|(_, window)| window.committed.unchanged) {
                     self.count(Sight::CommittedUnchanged);
                 }
+                let committed = committed.into_iter().map(|(start, _)| *start);
+                committed.for_each(|start| self.committed_optional(start, was, is));
             }
             _ => (),
         }
     }
+
+    /// The window at `start` was committed.
+    fn committed_optional(&mut self, start: EventTime, was: &State, is: &State) {
+        let was_begun = begun_optional(was).any(|(begun, _)| begun == start);
+        match (optional_rows(was, start), optional_rows(is, start)) {
+            (None, None) if was_begun => self.count(Sight::OptionalLeftOut),
+            (None, Some(_)) => self.count(Sight::OptionalAdded),
+            (Some(1..), Some(0)) => self.count(Sight::OptionalEmptied),
+            (Some(0), Some(1..)) => self.count(Sight::OptionalFilled),
+            _ => (),
+        }
+    }
+
+    /// A batch of rows kept aside ended.
+    fn kept_aside(&mut self, was: &State, is: &State) {
+        for (file, before) in &was.asides {
+            let Some(after) = is.asides.get(file) else {
+                self.count(Sight::AsideFailed);
+                continue;
+            };
+            let rows = after.committed.as_ref().map(|committed| committed.object.rows);
+            match (before.committed.is_some(), rows) {
+                _ if after.is_in_doubt => self.count(Sight::AsideEndedInDoubt),
+                _ if before.committed == after.committed => self.count(Sight::AsideFailed),
+                (true, Some(0)) => self.count(Sight::AsideEmptied),
+                (true, _) => self.count(Sight::AsideReplaced),
+                _ => (),
+            }
+        }
+    }
+}
+
+/// The optional objects that are begun, with the starts of their windows.
+fn begun_optional(state: &State) -> impl Iterator<Item = (EventTime, &BatchOutput)> {
+    let windows = state.open.values().flat_map(|open| &open.windows);
+    let outputs = windows
+        .flat_map(|(start, (window, _))| window.outputs.iter().map(move |output| (*start, output)));
+    outputs.filter(|(_, output)| output.name == OPTIONAL)
+}
+
+/// The rows of the optional object of the window at `start`, if it was committed with one.
+fn optional_rows(state: &State, start: EventTime) -> Option<u64> {
+    let mut outputs = state.windows.get(&start)?.committed.outputs.iter();
+    Some(outputs.find(|output| output.name == OPTIONAL)?.rows)
 }

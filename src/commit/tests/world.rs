@@ -3,28 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::journal::{Journal, Wanted, bytes_of};
+use super::journal::{Journal, Wanted};
+use super::work::{OPTIONAL, Work, run_of};
 use crate::commit::*;
 use crate::error::Code;
 use crate::hash::{ContentHash, Sha256};
 use crate::state::tests::log::{encoded, failed, hour, hour_of};
 use crate::state::*;
-
-/// What every program of a world has to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Work {
-    /// The hours whose windows it computes, from 0 on.
-    pub(super) hours: &'static [i64],
-    /// The outputs of each.
-    pub(super) outputs: &'static [&'static str],
-    /// The most windows of a batch.
-    pub(super) per_batch: usize,
-}
-
-impl Work {
-    /// Two windows with two outputs each, in one batch.
-    pub(super) const ALL: Self = Self { hours: &[0, 1], outputs: &["a", "b"], per_batch: 2 };
-}
+use crate::time::EventTime;
 
 /// How an effect goes wrong. What is not a write fails in one way only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +40,16 @@ pub(super) enum Mutant {
     ExistsIsOthers,
     /// What is replaced is said to be kept, and is not.
     KeepsNothing,
+    /// A lost answer to a publication is taken for a refusal.
+    LostIsRefused,
+    /// An optional object that has no rows any more is not announced, although one was committed.
+    CommittedOmitted,
+    /// An optional object that has no rows is not announced, although an attempt may lie there.
+    DoubtedOmitted,
+    /// Rows are kept aside without a look at the fence.
+    AsideWithoutFence,
+    /// Of rows kept aside it is forgotten that an attempt may lie there, where none belong.
+    AsideDoubtForgotten,
 }
 
 /// A published object.
@@ -146,9 +142,9 @@ impl World {
             Effect::Compute(batch) => {
                 let compute = |window: &BatchWindow| {
                     if fails {
-                        Err(failed(hour_of(window.start)))
+                        Err(FailedWindow { start: window.start, end: window.end, ..failed(0) })
                     } else {
-                        Ok(computed(window, self.content.as_ref()))
+                        Ok(self.work.computed(batch, window, self.content.as_ref()))
                     }
                 };
                 Event::Computed(batch.windows.iter().map(compute).collect())
@@ -182,6 +178,10 @@ impl World {
         }
         if self.mutant == Some(Mutant::ExistsIsOthers) && is_entry("commit") {
             self.land(&self.behind_the_newest(&wanted.effect));
+        }
+        let is_object = matches!(wanted.effect, Effect::Publish { .. });
+        if self.mutant == Some(Mutant::LostIsRefused) && is_object {
+            return WriteAnswer::Refused(broken());
         }
         WriteAnswer::Unclear(broken())
     }
@@ -261,9 +261,8 @@ impl World {
     fn check_history(&mut self) {
         for (start, window) in &self.journal.state.windows {
             for earlier in window.earlier.iter().filter(|earlier| !earlier.is_lost) {
-                for output in &window.committed.outputs {
-                    let hour = hour_of(*start);
-                    let prefix = format!("{hour}-{}-{}-", output.name, earlier.rev);
+                for name in &self.journal.revisions[&(*start, earlier.rev)] {
+                    let prefix = format!("{}-{name}-{}-", hour_of(*start), earlier.rev);
                     if !self.history.keys().any(|name| name.starts_with(&prefix)) {
                         let lost = format!("{prefix} was replaced and not kept");
                         self.violation.get_or_insert(lost);
@@ -275,7 +274,6 @@ impl World {
 
     /// CM-2: each object is its last commit, or an attempt begun after it.
     fn check(&mut self) {
-        self.check_history();
         if self.violation.is_none() {
             self.violation.clone_from(&self.journal.violation);
         }
@@ -284,13 +282,35 @@ impl World {
             !announced.is_some_and(|announced| announced.attempts.contains(&object.sha256))
                 && object.sha256 != damaged()
         });
-        let windows = self.journal.state.windows.values();
-        let mut committed = windows.flat_map(|window| &window.committed.outputs);
-        let lost = committed.find(|output| !self.objects.contains_key(&output.path));
+        let lost = self.committed().find(|output| !self.objects.contains_key(&output.path));
         let path = wrong.map(|(path, _)| path).or(lost.map(|output| &output.path));
-        if let Some(path) = path {
-            self.violation.get_or_insert(format!("CM-2: {path} is what nobody announced"));
-        }
+        let violation = path.map(|path| format!("CM-2: {path} is what nobody announced"));
+        self.violation = self.violation.take().or(violation);
+        self.check_history();
+    }
+
+    /// What the log says was committed last.
+    fn committed(&self) -> impl Iterator<Item = &CommittedOutput> {
+        let state = self.state();
+        let windows = state.windows.values().flat_map(|window| &window.committed.outputs);
+        let asides = state.asides.values().filter_map(|known| known.committed.as_ref());
+        windows.chain(asides.map(|committed| &committed.object))
+    }
+
+    /// A window has the rows that its last run found for its optional object, and all its objects
+    /// are of one attempt. Of which that is not so.
+    fn apart(&self) -> Option<String> {
+        self.work.optional?;
+        let wrong = |(start, window): &(&EventTime, &WindowState)| {
+            let (_, run) = self.journal.committed_by[*start].0.as_u64_pair();
+            let outputs = &window.committed.outputs;
+            let optional = outputs.iter().find(|output| output.name == OPTIONAL);
+            let rows = optional.map_or(0, |output| output.rows);
+            rows != self.work.optional_rows(run, hour_of(**start))
+                || outputs.iter().any(|output| run_of(output.att) != run_of(outputs[0].att))
+        };
+        let (start, window) = self.state().windows.iter().find(wrong)?;
+        Some(format!("the window at {start} has {:?}", window.committed.outputs))
     }
 
     /// Somebody changes an object behind the log's back.
@@ -300,25 +320,30 @@ impl World {
         Arc::make_mut(&mut self.objects).get_mut(&path).unwrap().sha256 = damaged();
     }
 
-    /// What is missing until every window is committed, and each object is what its last commit
-    /// says.
+    /// What is missing until every window is committed, no row is owed, and each object is what its
+    /// last commit says.
     pub(super) fn incomplete(&self) -> Option<String> {
         let state = self.state();
-        let end = hour(i64::try_from(self.work.hours.len()).unwrap());
+        let end = self.work.hours.last().map(|last| hour(last + 1));
         let windows: Vec<_> = state.windows.keys().map(|start| hour_of(*start)).collect();
-        let mut outputs = state.windows.values().flat_map(|window| &window.committed.outputs);
         let is_other =
             |output: &&CommittedOutput| self.objects[&output.path].sha256 != output.sha256;
         if self.violation.is_some() {
             return self.violation.clone();
         }
-        if state.watermark != Some(end) || windows != self.work.hours {
+        if state.watermark != end || windows != self.work.hours {
             return Some(format!("{windows:?} are committed, up to {:?}", state.watermark));
         }
         if !state.in_doubt.is_empty() || !state.failed.is_empty() {
             return Some(format!("{:?} in doubt, {:?} failed", state.in_doubt, state.failed));
         }
-        outputs.find(is_other).map(|output| format!("{} is not what was committed", output.path))
+        let owed = self.work.owed(state);
+        if !owed.is_empty() {
+            return Some(format!("{owed:?} is not kept aside"));
+        }
+        let other = self.committed().find(is_other);
+        let other = other.map(|output| format!("{} is not what was committed", output.path));
+        other.or_else(|| self.apart())
     }
 
     /// That every window is committed, and each object is what its last commit says.
@@ -347,22 +372,4 @@ fn name(copy: &Copy) -> String {
 fn version_of(staged: &StagedOutput) -> ObjectVersion {
     let (run, attempt) = staged.att.0.as_u64_pair();
     ObjectVersion(format!("{run}.{attempt}"))
-}
-
-fn computed(window: &BatchWindow, content: Option<&ContentHash>) -> ComputedWindow {
-    let staged = |output: &BatchOutput| StagedOutput {
-        staged_at: "tmp".into(),
-        path: output.path.clone(),
-        att: output.att,
-        digest: ObjectDigest { bytes: 16, sha256: bytes_of(output.att) },
-        rows: 1,
-        content: content.cloned(),
-    };
-    ComputedWindow {
-        inputs: InputsDigest { files: 1, sha256: Sha256::of(b"inputs") },
-        rows: RowCounts { input: 1, used: 1, out: 1, ..RowCounts::default() },
-        outputs: window.outputs.iter().map(staged).collect(),
-        balance: Balance::default(),
-        checks: Vec::new(),
-    }
 }

@@ -166,8 +166,10 @@ fn other_type(source: &SourceSpec, file: &OpenFile, field: &FieldRef, own: &Data
 fn missing(source: &SourceSpec, file: &OpenFile, name: &str) -> Error {
     let table = &source.table;
     let null = "on_missing_column = \"null\"";
+    // Whatever the query asks for, a row is put aside with all that it has.
+    let whose = if source.has_quarantine() { ", whose rows are put aside whole," } else { "" };
     mismatch(format!(
-        "column `{name}` is missing from {}, and source {table} has not {null}",
+        "column `{name}` is missing from {}, and source {table}{whose} has not {null}",
         file.name()
     ))
     .hint(format!("or set {null} for source {table}: it is read as NULL then"))
@@ -177,6 +179,7 @@ fn mismatch(text: String) -> Error {
     Error::new(Code::SchemaMismatch, text)
         .note("the log says what the columns of a table are: those of its first file, at first")
         .hint(
-            "mend the file and run again, or change the query so that it does not need the column",
+            "mend the file and run again, or change what needs the column: the query, or a rule \
+             with `quarantine`, which needs all of them",
         )
 }

@@ -4,6 +4,7 @@
 //! duplicates are told apart across windows, from those before. A window that shows rows of its
 //! neighbours judges them as they are judged at home, and counts none of them.
 
+mod alike;
 mod dedup;
 mod quarantine;
 mod rules;
@@ -27,7 +28,7 @@ use dedup::Dedup;
 pub(super) use quarantine::{Origins, check_names, schema as quarantine_schema, with_origins};
 pub(super) use quarantine::{REASON, RULE, RULES, SOURCE_FILE, SOURCE_ROW};
 use rules::{Broken, Rules};
-pub(super) use rules::{columns_of, condition};
+pub(super) use rules::{check_syntax, columns_of, condition};
 pub use trace::RowFate;
 
 /// What is done to the rows of one source before they are queried.
@@ -81,6 +82,7 @@ impl Judge {
         whole: &SchemaRef,
         seen: &SchemaRef,
     ) -> Result<Self> {
+        check_dedup(source, whole)?;
         let read = columns_to_read(session, source, whole, seen)?;
         let places = seen.fields().iter().map(|field| read.index_of(field.name()));
         let places: Vec<usize> =
@@ -137,12 +139,32 @@ impl Judge {
         let mut fates = Vec::with_capacity(pieces.len());
         let mut broken = Vec::with_capacity(pieces.len());
         for piece in pieces {
-            let breaks = self.rules.broken(&piece.batch)?;
+            let name_of = |place: usize| {
+                let row = piece.rows.get(place).copied().unwrap_or_default();
+                format!("row {row} of {}", self.source.name_of(&piece.key))
+            };
+            let breaks = self.rules.broken(&piece.batch, name_of)?;
             fates.push(breaks.iter().map(|broken| self.rules.fate(*broken)).collect::<Vec<_>>());
             broken.push(breaks);
         }
         Ok((fates, broken))
     }
+}
+
+/// Refuses duplicates that are told by columns which are not among `whole`.
+fn check_dedup(source: &SourceSpec, whole: &SchemaRef) -> Result<()> {
+    let Some(dedup) = &source.dedup else { return Ok(()) };
+    let [keys, order] = [("keys", &dedup.keys), ("order_by", &dedup.order_by)]
+        .map(|(key, columns)| columns.iter().map(move |name| (key, name)));
+    let mut named = keys.chain(order);
+    let Some((key, name)) = named.find(|(_, name)| whole.column_with_name(name).is_none()) else {
+        return Ok(());
+    };
+    let error = dedup::missing(key, name, source, whole);
+    Err(match dedup.places.iter().find(|(column, _)| column == name) {
+        Some((_, place)) => error.at(place.clone()),
+        None => error,
+    })
 }
 
 /// The columns of `whole` that must be read: what queries see, what rows are judged by, and
@@ -159,13 +181,7 @@ fn columns_to_read(
     }
     names.extend(seen.fields().iter().map(|field| field.name().clone()));
     if let Some(dedup) = &source.dedup {
-        for (key, columns) in [("keys", &dedup.keys), ("order_by", &dedup.order_by)] {
-            let missing = columns.iter().find(|name| whole.column_with_name(name).is_none());
-            if let Some(name) = missing {
-                return Err(dedup::missing(key, name, source, whole));
-            }
-            names.extend(columns.iter().cloned());
-        }
+        names.extend(dedup.keys.iter().chain(&dedup.order_by).cloned());
     }
     let read = whole.fields().iter().filter(|field| names.contains(field.name()));
     Ok(Arc::new(Schema::new(read.cloned().collect::<Vec<_>>())))
@@ -205,7 +221,9 @@ impl<'a> Sheet<'a> {
             is_seen.push(*fate == Fate::Used && self.shown.contains(*at));
             if is_own {
                 count(&mut file, *fate);
-                self.count_rules(piece, row, broken.get(row).copied().unwrap_or_default(), *fate);
+                if let Some(broken) = broken.get(row).copied().filter(|broken| *broken != 0) {
+                    self.count_rules(piece, row, broken, *fate);
+                }
             } else if is_seen.last() == Some(&true) {
                 self.judged.margin = self.judged.margin.saturating_add(1);
             }

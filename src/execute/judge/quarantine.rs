@@ -12,9 +12,10 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use super::Fate;
 use super::rules::{Broken, Rules};
 use crate::error::{Code, Error, Result};
+use crate::execute::message::{self, Asked};
 use crate::execute::scan::Piece;
 use crate::execute::sql::bug;
-use crate::spec::SourceSpec;
+use crate::spec::{OnViolation, SourceSpec};
 use crate::time::EventTime;
 use crate::window::Window;
 
@@ -61,7 +62,13 @@ pub(in crate::execute) fn check_names(source: &SourceSpec, read: &SchemaRef) -> 
         return Ok(());
     };
     let text = format!("source {} has a column `{name}`, which quarantine adds", source.table);
-    Err(Error::new(Code::Conflict, text).note(format!("it adds: {}", added.join(", "))).hint(
+    let error = Error::new(Code::Conflict, text).note(format!("it adds: {}", added.join(", ")));
+    let mut rules = source.rules.iter();
+    let error = match rules.find(|rule| rule.on_violation == OnViolation::Quarantine) {
+        Some(rule) => message::at_all(error, &Asked::from(rule)),
+        None => error,
+    };
+    Err(error.hint(
         "give the column another name; or let rules, `on_null_time` and `on_expired` `drop` rows",
     ))
 }

@@ -1,11 +1,13 @@
 //! Rules: conditions over the columns of a source, evaluated once for each row.
 
-use arrow::array::{Array, BooleanArray, RecordBatch, as_boolean_array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, as_boolean_array};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionContext;
 use std::collections::BTreeSet;
@@ -57,15 +59,24 @@ impl Rules {
         self.asked.iter().map(|(rule, _)| rule)
     }
 
-    /// The rules that each row of `batch` breaks.
-    pub(super) fn broken(&self, batch: &RecordBatch) -> Result<Broken> {
+    /// The rules that each row of `batch` breaks; `name_of` says what its row at a place is called.
+    pub(super) fn broken(
+        &self,
+        batch: &RecordBatch,
+        name_of: impl Fn(usize) -> String,
+    ) -> Result<Broken> {
         let mut broken = vec![0_u64; batch.num_rows()];
         for (place, (rule, condition)) in (0_u32..).zip(&self.asked) {
             let bit = 1_u64.checked_shl(place).unwrap_or_default();
-            let holds =
-                condition.evaluate(batch).and_then(|value| value.into_array(batch.num_rows()));
-            let holds = holds.map_err(|why| failed(rule, &why))?;
+            let holds = answers(condition, batch).map_err(|why| {
+                let row = first_failing(condition, batch);
+                failed(rule, &row.map_or_else(|| "a row".to_owned(), &name_of), &why)
+            })?;
             let holds: &BooleanArray = as_boolean_array(&holds);
+            // Mostly nothing is broken.
+            if holds.true_count() == holds.len() {
+                continue;
+            }
             for (row, broken) in broken.iter_mut().enumerate() {
                 if holds.is_null(row) || !holds.value(row) {
                     *broken |= bit;
@@ -136,6 +147,14 @@ pub(in crate::execute) fn columns_of(
     Ok(condition.column_refs().into_iter().map(|column| column.name.clone()).collect())
 }
 
+/// Makes sure that a condition is an expression of SQL; its names may be any.
+pub(in crate::execute) fn check_syntax(session: &SessionContext, asked: &Asked<'_>) -> Result<()> {
+    let state = session.state();
+    let dialect = state.config_options().sql_parser.dialect;
+    let parsed = state.sql_to_expr_with_alias(asked.sql, &dialect);
+    parsed.map(|_| ()).map_err(|why| message::sql_error(asked, &why))
+}
+
 fn logical(
     session: &SessionContext,
     source: &SourceSpec,
@@ -176,12 +195,8 @@ fn mistake_in(asked: &Asked<'_>, expr: &Expr) -> Option<Error> {
         _ => return None,
     };
     let error = Error::new(Code::BadSql, format!("{asked} holds {what}"));
-    let error = message::at_all(error, asked);
-    Some(
-        error
-            .note(message::STANDING)
-            .hint("a rule is a condition on the columns of one row; a `check` asks about many"),
-    )
+    let error = asked.standing(message::at_all(error, asked));
+    Some(error.hint(asked.hint_of_one_row()))
 }
 
 /// A condition on one row of `source`, ready to be asked of the columns `columns`.
@@ -194,20 +209,53 @@ pub(in crate::execute) fn condition(
     let wrong = |why: DataFusionError| message::sql_error(asked, &why);
     let condition = logical(session, source, asked, columns)?;
     let schema = schema_of(source, columns).map_err(wrong)?;
+    // Some functions are only ever rewritten to others, and cannot be asked themselves.
+    let context = SimplifyContext::builder()
+        .with_schema(Arc::new(schema.clone()))
+        .with_config_options(session.state().config_options().clone())
+        .build();
+    let simplifier = ExprSimplifier::new(context);
+    let condition = simplifier.coerce(condition, &schema).map_err(wrong)?;
+    let condition = simplifier.simplify(condition).map_err(wrong)?;
     let condition = session.state().create_physical_expr(condition, &schema).map_err(wrong)?;
     match condition.data_type(columns).map_err(wrong)? {
         DataType::Boolean => Ok(condition),
         other => {
             let text = format!("{asked} is no condition: it gives {other}");
-            Err(message::at_all(Error::new(Code::BadSql, text), asked)
-                .note(message::STANDING)
+            let error = message::at_all(Error::new(Code::BadSql, text), asked);
+            Err(asked
+                .standing(error)
                 .hint("write something that is true or false, for example `amount >= 0`"))
         }
     }
 }
 
-fn failed(rule: &RuleSpec, why: &DataFusionError) -> Error {
-    let text = format!("rule `{}` failed over a row: {}", rule.name, message::said(why));
+fn answers(
+    condition: &Arc<dyn PhysicalExpr>,
+    batch: &RecordBatch,
+) -> Result<ArrayRef, DataFusionError> {
+    condition.evaluate(batch).and_then(|value| value.into_array(batch.num_rows()))
+}
+
+/// The place of the first row that `condition`, which fails over `batch`, fails over; `None` if it
+/// fails over none alone.
+fn first_failing(condition: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Option<usize> {
+    let (mut first, mut rows) = (0_usize, batch.num_rows());
+    while rows > 1 {
+        let half = rows / 2;
+        if answers(condition, &batch.slice(first, half)).is_err() {
+            rows = half;
+        } else {
+            first = first.saturating_add(half);
+            rows = rows.saturating_sub(half);
+        }
+    }
+    (rows == 1 && answers(condition, &batch.slice(first, 1)).is_err()).then_some(first)
+}
+
+/// The error for a rule that failed over what is called `row`.
+fn failed(rule: &RuleSpec, row: &str, why: &DataFusionError) -> Error {
+    let text = format!("rule `{}` failed over {row}: {}", rule.name, message::said(why));
     Error::new(Code::SqlFailed, text)
         .note("the window's previous output, if any, stands")
         .hint("write the condition so that it holds for every value: `try_cast`, `nullif`, CASE")

@@ -63,7 +63,7 @@ proptest! {
             .filter(|(_, is_there)| *is_there)
             .map(|(edges, _)| Window::new(at(edges[0]), at(edges[1])).unwrap())
             .collect();
-        let times: Vec<Option<EventTime>> = times.into_iter().map(|micros| micros.map(at)).collect();
+        let times: Vec<_> = times.into_iter().map(|micros| micros.map(at)).collect();
         let expected: Vec<Vec<u32>> = cells
             .iter()
             .map(|cell| {

@@ -26,6 +26,9 @@ pub(super) async fn asides(
         let newer = log.read().await?;
         let Some(now) = newer.as_ref().and_then(|state| state.asides.get(id)) else { continue };
         let Some((kind, path, message)) = look(objects, now).await? else { continue };
+        if kind.is_damage() {
+            verified.damaged_asides.insert(id.clone());
+        }
         let message = format!("rows of {} that belong to no window: {message}", id.key);
         let pipeline = state.pipeline.clone();
         verified.problems.push(Problem { pipeline, window: None, kind, path, message });

@@ -51,9 +51,12 @@ pub(super) async fn balance(
         told.faults.into_iter().map(|fault| auditor.problem(fault)).collect();
     problems.extend(auditor.inputs(&ledger).await?);
     problems.extend(auditor.quarantines().await?);
+    problems.extend(auditor.windowless().await?);
     let is_complete = !told.is_cut && problems.len() < DIFFERENCES_MAX;
     problems.truncate(DIFFERENCES_MAX);
-    let (windows, objects) = (state.windows.values().count(), auditor.asides().count());
+    let asides = state.asides.values().filter(|known| known.committed.is_some()).count();
+    let objects = auditor.asides().count().saturating_add(asides);
+    let windows = state.windows.values().count();
     let [windows, objects] =
         [windows, objects].map(|count| u64::try_from(count).unwrap_or(u64::MAX));
     Ok(Balanced { sums: told.sums, windows, objects, problems, is_complete })
@@ -200,6 +203,34 @@ impl Auditor<'_> {
             }
         };
         Ok(still.map(problem).collect())
+    }
+
+    /// Objects of rows that belong to no window that have not as many as the log says.
+    async fn windowless(&self) -> Result<Vec<Problem>> {
+        let store = SourceStore::new(self.project.outputs(&self.spec.name));
+        let settled = self.state.asides.iter().filter(|(_, known)| !known.is_in_doubt);
+        let looks = settled.filter_map(|(id, known)| {
+            let (store, kept) = (store.clone(), known.committed.as_ref()?);
+            Some(async move {
+                let text = rows_of(&store, &kept.object).await?;
+                Ok(text.map(|text| (id, known, kept.object.path.clone(), text)))
+            })
+        });
+        let found = some(futures::stream::iter(looks).buffer_unordered(FOOTERS_AT_ONCE)).await?;
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        // A run may have replaced what it announced since.
+        let now = self.log.read().await?;
+        let still = found.into_iter().filter(|(id, known, ..)| {
+            now.as_ref().is_none_or(|now| now.asides.get(*id) == Some(*known))
+        });
+        let (pipeline, kind) = (&self.spec.name, ProblemKind::Balance);
+        let problems = still.map(|(.., path, message)| {
+            let pipeline = pipeline.clone();
+            Problem { pipeline, window: None, kind, path, message }
+        });
+        Ok(problems.collect())
     }
 }
 

@@ -52,7 +52,7 @@ pub enum Depth {
     Quick,
     /// The log from its first entry, its list, its ledger.
     Log,
-    /// Where every row of every input is; no outputs but for the footers of quarantine objects.
+    /// Where every row of every input is; no outputs but for the footers of what is put aside.
     Balance,
     /// Presence and size of every object, and what lies beside them.
     Sizes,

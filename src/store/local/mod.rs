@@ -13,6 +13,7 @@ mod fitness;
 mod folders;
 mod fs;
 mod read;
+mod walk;
 mod write;
 
 use std::ops::Range;

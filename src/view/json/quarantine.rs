@@ -6,11 +6,12 @@ use serde_json::Value;
 use super::{ErrorDoc, SCHEMA, error};
 use crate::error::Error;
 use crate::id::PipelineName;
+use crate::ledger::FileId;
 use crate::report::{Quarantined, QuarantinedRow};
 use crate::spec::PipelineSpec;
 use crate::state::TimeRange;
 use crate::time::EventTime;
-use crate::view::{QuarantineKey, QuarantineView};
+use crate::view::{AsideGroup, AsideView, QuarantineKey, QuarantineView};
 
 /// What `quarantine list` says.
 #[derive(Debug, Serialize)]
@@ -38,6 +39,51 @@ pub struct QuarantinePipelineDoc {
     pub groups: Vec<QuarantineGroupDoc>,
     /// Windows that were begun and not committed.
     pub in_doubt: Vec<TimeRange>,
+    /// Rows that belong to no window, unless only some windows are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aside: Option<AsideDoc>,
+}
+
+/// Rows that belong to no window, counted.
+#[derive(Debug, Serialize)]
+pub struct AsideDoc {
+    /// How many there are.
+    pub rows: u64,
+    /// The source files that they stand in.
+    pub files: u64,
+    /// The rows, by what they have in common.
+    pub groups: Vec<AsideGroupDoc>,
+    /// Files of which they were begun and not committed.
+    pub in_doubt: Vec<FileDoc>,
+}
+
+/// Such rows that have something in common.
+#[derive(Debug, Serialize)]
+pub struct AsideGroupDoc {
+    /// Their table.
+    pub table: String,
+    /// `null_time`, `future` or `expired`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<&'static str>,
+    /// The key of their file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The rows.
+    pub rows: u64,
+    /// The files that they stand in.
+    pub files: u64,
+}
+
+/// A source file.
+#[derive(Debug, Serialize)]
+pub struct FileDoc {
+    /// The table.
+    pub table: String,
+    /// The file's key.
+    pub key: String,
+    /// Whether its rows are shown, where rows are: what was committed before is still there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shown: Option<bool>,
 }
 
 /// Rows of windows, counted.
@@ -88,6 +134,8 @@ pub struct QuarantinedDoc {
     pub more: bool,
     /// Windows that were begun and not committed.
     pub in_doubt: Vec<InDoubtDoc>,
+    /// Files of which rows that belong to no window were begun and not committed.
+    pub files_in_doubt: Vec<FileDoc>,
     /// What went wrong.
     pub errors: Vec<ErrorDoc>,
 }
@@ -106,10 +154,10 @@ pub struct InDoubtDoc {
 /// A row that was put aside.
 #[derive(Debug, Serialize)]
 pub struct QuarantinedRowDoc {
-    /// The start of its window.
-    pub start: EventTime,
-    /// The end of its window.
-    pub end: EventTime,
+    /// The start of its window, or of the one that it came too late for; null if it never had one.
+    pub start: Option<EventTime>,
+    /// The end of it.
+    pub end: Option<EventTime>,
     /// Its table.
     pub table: String,
     /// The rule that put it aside.
@@ -142,9 +190,30 @@ pub fn quarantine(found: &[(&PipelineSpec, QuarantineView)], errors: &[Error]) -
         windows: view.windows,
         groups: groups(view),
         in_doubt: view.in_doubt.clone(),
+        aside: view.aside.as_ref().map(aside),
     };
     let pipelines = found.iter().map(pipeline).collect();
     QuarantineDoc { schema: SCHEMA, pipelines, errors: errors.iter().map(error).collect() }
+}
+
+fn aside(view: &AsideView) -> AsideDoc {
+    let group = |one: &AsideGroup| AsideGroupDoc {
+        table: one.table.clone(),
+        rule: one.rule,
+        key: one.key.clone(),
+        rows: one.rows,
+        files: one.files,
+    };
+    AsideDoc {
+        rows: view.rows,
+        files: view.files,
+        groups: view.groups.iter().map(group).collect(),
+        in_doubt: view.in_doubt.iter().map(|id| file(id, None)).collect(),
+    }
+}
+
+fn file(id: &FileId, shown: Option<bool>) -> FileDoc {
+    FileDoc { table: id.table.clone(), key: id.key.clone(), shown }
 }
 
 fn groups(view: &QuarantineView) -> Vec<QuarantineGroupDoc> {
@@ -180,8 +249,8 @@ fn groups(view: &QuarantineView) -> Vec<QuarantineGroupDoc> {
 #[must_use]
 pub fn quarantined(spec: &PipelineSpec, found: &Quarantined) -> QuarantinedDoc {
     let row = |row: &QuarantinedRow| QuarantinedRowDoc {
-        start: row.window.start,
-        end: row.window.end,
+        start: row.window.map(|window| window.start),
+        end: row.window.map(|window| window.end),
         table: row.table.clone(),
         rule: row.rule.clone(),
         rules: row.rules.clone(),
@@ -201,6 +270,11 @@ pub fn quarantined(spec: &PipelineSpec, found: &Quarantined) -> QuarantinedDoc {
         rows: found.rows.iter().map(row).collect(),
         more: found.is_cut,
         in_doubt: found.in_doubt.iter().map(in_doubt).collect(),
+        files_in_doubt: found
+            .files_in_doubt
+            .iter()
+            .map(|(id, shown)| file(id, Some(*shown)))
+            .collect(),
         errors: Vec::new(),
     }
 }

@@ -52,7 +52,7 @@ pub struct RecomputedDoc {
     pub wrong: u64,
     /// Their inputs are others by now.
     pub changed: u64,
-    /// They were computed with another query, or other reference tables.
+    /// They were computed with another query, other reference tables, or columns of other types.
     pub outdated: u64,
     /// They cannot be computed now, or would be written in another form.
     pub unknown: u64,

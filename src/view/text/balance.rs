@@ -37,9 +37,20 @@ fn rules(balance: &Balance) -> String {
     right(&mut table, [2]);
     for rule in &balance.rules {
         let (name, of) = (rule.rule.clone(), rule.table.clone());
-        table.add_row([name, of, grouped(rule.rows), rule.action.clone()]);
+        table.add_row([name, of, grouped(rule.rows), became(&rule.action).to_owned()]);
     }
     lines(&table)
+}
+
+/// What became of rows that broke a rule. One that only warns decides nothing: its rows are counted
+/// among those that were used, or that another rule decided about.
+fn became(action: &str) -> &str {
+    match action {
+        "quarantine" => "quarantined",
+        "drop" => "dropped",
+        "warn" => "only warned of",
+        other => other,
+    }
 }
 
 fn files(balance: &Balance) -> String {

@@ -1,6 +1,6 @@
 //! Rows that were put aside, as text.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use comfy_table::ContentArrangement;
@@ -10,7 +10,7 @@ use super::{counted, grouped, label, lines, number, right, table};
 use crate::report::{Quarantined, QuarantinedRow};
 use crate::spec::PipelineSpec;
 use crate::state::TimeRange;
-use crate::view::{QuarantineKey, QuarantineView, QuarantinedBy};
+use crate::view::{AsideView, QuarantineKey, QuarantineView, QuarantinedBy};
 
 /// Tables of rows are no wider, in columns.
 const WIDTH: u16 = 100;
@@ -45,10 +45,7 @@ pub fn quarantine(spec: &PipelineSpec, view: &QuarantineView) -> String {
         for group in &view.groups {
             let mut cells = match &group.key {
                 QuarantineKey::Rule { table, rule } => vec![rule.clone(), table.clone()],
-                QuarantineKey::File { table, key } => {
-                    let source = spec.source(table);
-                    vec![source.map_or_else(|| key.clone(), |source| source.name_of(key))]
-                }
+                QuarantineKey::File { table, key } => vec![name_of(spec, table, key)],
                 QuarantineKey::OtherFiles => vec!["other files".to_owned()],
                 QuarantineKey::Day(day) => vec![day.clone()],
             };
@@ -63,7 +60,51 @@ pub fn quarantine(spec: &PipelineSpec, view: &QuarantineView) -> String {
         let label = label(spec, window.start, window.end);
         let _ = writeln!(text, "{label} was begun and not committed: this is its last commit");
     }
+    if let Some(view) = &view.aside {
+        text.push_str(&windowless(spec, view));
+    }
     text
+}
+
+/// How many rows that belong to no window were put aside; nothing if none was.
+fn windowless(spec: &PipelineSpec, view: &AsideView) -> String {
+    let mut text = String::new();
+    if view.rows > 0 {
+        let (rows, files) = (counted(view.rows, "row"), counted(view.files, "file"));
+        let that = if view.rows == 1 { "that belongs" } else { "that belong" };
+        let _ = writeln!(text, "\n{rows} {that} to no window, of {files}");
+        let is_by_file = view.groups.iter().any(|group| group.key.is_some());
+        let is_by_rule = view.groups.iter().any(|group| group.rule.is_some());
+        let head: &[&str] = match (is_by_file, is_by_rule) {
+            (true, _) => &["FILE", "ROWS"],
+            (_, true) => &["RULE", "TABLE", "ROWS", "FILES"],
+            _ => &["TABLE", "ROWS", "FILES"],
+        };
+        let mut table = table(head);
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+        right(&mut table, (1..head.len()).filter(|place| head.get(*place) != Some(&"TABLE")));
+        for group in &view.groups {
+            let name = group.key.as_ref().map(|key| name_of(spec, &group.table, key));
+            let rule = is_by_rule.then(|| group.rule.unwrap_or("not told").to_owned());
+            let of = if is_by_file { vec![name] } else { vec![rule, Some(group.table.clone())] };
+            let numbers = [group.rows, group.files].map(|number| Some(grouped(number)));
+            table.add_row(of.into_iter().chain(numbers).flatten().take(head.len()));
+        }
+        text.push_str(&lines(&table));
+    }
+    for id in &view.in_doubt {
+        let name = name_of(spec, &id.table, &id.key);
+        let _ = writeln!(text, "{}", begun(&name, "this is their last commit"));
+    }
+    text
+}
+
+fn begun(file: &str, what: &str) -> String {
+    format!("rows of {file} that belong to no window were begun and not committed: {what}")
+}
+
+fn name_of(spec: &PipelineSpec, table: &str, key: &str) -> String {
+    spec.source(table).map_or_else(|| key.to_owned(), |source| source.name_of(key))
 }
 
 /// The rows that were put aside.
@@ -73,38 +114,55 @@ pub fn quarantined(spec: &PipelineSpec, found: &Quarantined) -> String {
     if found.rows.is_empty() {
         let _ = writeln!(text, "{}    no such row is quarantined", spec.name);
     } else {
-        let mut table = table(&["WINDOW", "RULE", "FILE", "ROW", "VALUES"]);
-        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
-        right(&mut table, [3]);
-        for row in &found.rows {
-            table.add_row([
-                label(spec, row.window.start, row.window.end),
-                row.rule.clone(),
-                row.file.clone(),
-                row.row.to_string(),
-                values(row),
-            ]);
-        }
-        text.push_str(&lines(&table));
-        text.push('\n');
-        let reasons: BTreeMap<&str, &str> =
-            found.rows.iter().map(|row| (row.rule.as_str(), row.reason.as_str())).collect();
-        for (rule, reason) in reasons {
-            let _ = writeln!(text, "{rule}: {reason}");
-        }
+        text.push_str(&rows(spec, &found.rows));
     }
+    let what = |is_shown: bool, rows: &str| {
+        let what =
+            if is_shown { "those of its last commit" } else { "being replaced, and are not shown" };
+        format!("{rows} {what}")
+    };
     for (TimeRange { start, end }, is_shown) in &found.in_doubt {
-        let what = if *is_shown {
-            "its rows are those of its last commit"
-        } else {
-            "its rows are being replaced, and are not shown"
-        };
-        let label = label(spec, *start, *end);
+        let (label, what) = (label(spec, *start, *end), what(*is_shown, "its rows are"));
         let _ = writeln!(text, "{label} was begun and not committed: {what}");
+    }
+    for (id, is_shown) in &found.files_in_doubt {
+        let name = name_of(spec, &id.table, &id.key);
+        let _ = writeln!(text, "{}", begun(&name, &what(*is_shown, "they are")));
     }
     if found.is_cut {
         let rows = counted(number(found.rows.len()), "row");
         let _ = writeln!(text, "There are more than {rows}: see --limit, --rule and --file.");
+    }
+    text
+}
+
+/// Each row, and what its rules say. Where there are several sources, rules of theirs may have one
+/// name; and a rule may have had other words once.
+fn rows(spec: &PipelineSpec, rows: &[QuarantinedRow]) -> String {
+    let has_tables = spec.sources.len() > 1;
+    let head: &[&str] = if has_tables {
+        &["WINDOW", "TABLE", "RULE", "FILE", "ROW", "VALUES"]
+    } else {
+        &["WINDOW", "RULE", "FILE", "ROW", "VALUES"]
+    };
+    let mut table = table(head);
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+    right(&mut table, [head.len().saturating_sub(2)]);
+    let mut reasons: BTreeSet<(String, &str)> = BTreeSet::new();
+    for row in rows {
+        let window = row.window.map(|window| label(spec, window.start, window.end));
+        let mut cells = vec![window.unwrap_or_else(|| "–".to_owned())];
+        cells.extend(has_tables.then(|| row.table.clone()));
+        cells.extend([row.rule.clone(), row.file.clone(), row.row.to_string(), values(row)]);
+        table.add_row(cells);
+        let rule =
+            if has_tables { format!("{} of {}", row.rule, row.table) } else { row.rule.clone() };
+        reasons.insert((rule, &row.reason));
+    }
+    let mut text = lines(&table);
+    text.push('\n');
+    for (rule, reason) in reasons {
+        let _ = writeln!(text, "{rule}: {reason}");
     }
     text
 }

@@ -23,7 +23,9 @@ pub fn trace(spec: &PipelineSpec, found: &Trace) -> String {
     for table in &found.passed_over {
         let _ = writeln!(text, "not searched: source {table}, which the condition does not fit");
     }
-    if found.not_admitted > 0 {
+    if found.is_before_first_run {
+        text.push_str("no run has admitted a file yet: `highwater run` does\n");
+    } else if found.not_admitted > 0 {
         let files = counted(found.not_admitted, "file");
         let _ = writeln!(text, "not searched: {files} that no run has admitted yet");
     }

@@ -39,11 +39,12 @@ pub fn verify(found: &Verified, is_whole: bool) -> String {
         let equal = counted(equal, "window");
         let _ = writeln!(
             text,
-            "Computed again: {equal} equal, {} wrong; {} with other inputs by now, {} outdated, {} \
-             unknown.",
+            "Computed again: {equal} equal, {} wrong; {} with other inputs by now, {} outdated{}, \
+             {} unknown.",
             grouped(wrong),
             grouped(changed),
             grouped(outdated),
+            if outdated > 0 { " (another query, reference table or column type)" } else { "" },
             grouped(unknown)
         );
     }

@@ -272,11 +272,14 @@ impl Watcher {
         answered.sort_unstable();
         let mut newest = 0;
         let mut next = answered.iter().peekable();
+        let mut sent = BTreeSet::new();
         for append in appends {
             while let Some((_, slot)) = next.next_if(|(at, _)| *at < append.sent) {
                 newest = newest.max(*slot);
             }
-            if slots.get(&append.hash).is_some_and(|slot| *slot < newest) {
+            // The same bytes sent again are the same append: it began when they were first sent.
+            let is_first = sent.insert(&append.hash);
+            if is_first && slots.get(&append.hash).is_some_and(|slot| *slot < newest) {
                 wrong.push(format!("entry {} overtook entry {newest}", append.slot));
             }
         }

@@ -20,7 +20,7 @@ use crate::support::{DAY_0, Dice};
 pub(crate) type Pid = usize;
 
 /// Rounds of work off the thread that can follow each other while no process waits for the store.
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 6;
 
 /// A history that takes more steps than this will not end.
 const STEPS_MAX: u64 = 50_000;

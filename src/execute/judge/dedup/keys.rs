@@ -3,11 +3,9 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{ArrayRef, AsArray, BinaryArray, DynComparator, make_comparator};
-use arrow::compute::{SortOptions, unary};
-use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Float16Type, Float32Type, Float64Type, SchemaRef,
-};
+use arrow::array::{ArrayRef, BinaryArray, DynComparator, make_comparator};
+use arrow::compute::SortOptions;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::hash_utils::{RandomState, create_hashes};
@@ -15,6 +13,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::error::{Code, Error, Result};
+use crate::execute::judge::alike::alike;
 use crate::execute::scan::Piece;
 use crate::execute::sql::bug;
 use crate::spec::SourceSpec;
@@ -73,7 +72,7 @@ impl Columns {
 
     fn columns_of(&self, piece: &Piece) -> Vec<ArrayRef> {
         let column = |place: &usize| piece.batch.columns().get(*place);
-        self.places.iter().filter_map(column).map(normal).collect()
+        self.places.iter().filter_map(column).map(alike).collect()
     }
 
     /// The same in a form that can be told equal: columns of nested and rare types as the bytes
@@ -104,48 +103,6 @@ fn is_flat(kind: &DataType) -> bool {
                 | DataType::BinaryView
                 | DataType::FixedSizeBinary(_)
         )
-}
-
-type Half = <Float16Type as ArrowPrimitiveType>::Native;
-
-/// Numbers that SQL calls equal with the same bits: there is one zero, and one NaN.
-fn normal(column: &ArrayRef) -> ArrayRef {
-    match column.data_type() {
-        DataType::Float16 => {
-            Arc::new(unary::<_, _, Float16Type>(column.as_primitive::<Float16Type>(), |x| {
-                if x.to_f32() == 0.0 {
-                    Half::default()
-                } else if x.is_nan() {
-                    Half::NAN
-                } else {
-                    x
-                }
-            }))
-        }
-        DataType::Float32 => {
-            Arc::new(unary::<_, _, Float32Type>(column.as_primitive::<Float32Type>(), |x| {
-                if x == 0.0 {
-                    0.0
-                } else if x.is_nan() {
-                    f32::NAN
-                } else {
-                    x
-                }
-            }))
-        }
-        DataType::Float64 => {
-            Arc::new(unary::<_, _, Float64Type>(column.as_primitive::<Float64Type>(), |x| {
-                if x == 0.0 {
-                    0.0
-                } else if x.is_nan() {
-                    f64::NAN
-                } else {
-                    x
-                }
-            }))
-        }
-        _ => column.clone(),
-    }
 }
 
 /// The keys of all rows of some pieces, numbered through in their order.
