@@ -109,6 +109,7 @@ impl Executor<'_> {
     }
 
     /// What is said of `windows` where some source has no file yet.
+    #[must_use]
     pub fn no_columns(&self, windows: &[BatchWindow]) -> Vec<Result<ComputedWindow, FailedWindow>> {
         let text = format!("a source of pipeline {} has no file yet", self.spec.name);
         let error = Error::new(Code::SourceMissing, text);

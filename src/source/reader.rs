@@ -24,8 +24,9 @@ use crate::error::{Code, Error, Result};
 use crate::id::AttemptId;
 use crate::store::{ObjectMeta, Store};
 
-/// How much of a file's end is fetched in the hope that the footer is in it.
-const FOOTER_GUESS_BYTES: u64 = 64 << 10;
+/// How much of a file's end is fetched in the hope that the footer is in it: it is of few files of
+/// some hundred megabytes, and a small part of what is read of many small ones.
+const FOOTER_GUESS_BYTES: u64 = 16 << 10;
 
 /// The last bytes of every file: the length of its footer, and a word that says it is Parquet.
 const TAIL_BYTES: u64 = 8;

@@ -127,6 +127,55 @@ fn memory_and_jobs_change_nothing() {
     }
 }
 
+/// One file of twelve hours in the order of time, an hour in each row group.
+fn write_in_order(project: &Project) {
+    let per_hour = 700;
+    let at: Vec<_> = (0..HOURS * per_hour).map(|row| DAY_0 + row * (HOUR / per_hour)).collect();
+    let rows = usize::try_from(HOURS * per_hour).unwrap();
+    let columns: [(&str, ArrayRef); 4] = [
+        ("event_time", Arc::new(TimestampMicrosecondArray::from(at))),
+        ("id", Arc::new(StringArray::from_iter_values((0..rows).map(|id| format!("{id:036}"))))),
+        (
+            "name",
+            Arc::new(StringArray::from_iter_values((0..rows).map(|id| format!("{}", id % 3)))),
+        ),
+        ("value", Arc::new(Float64Array::from_iter_values((0..rows).map(|_| 5.0)))),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(700)).build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    fs::write(project.path("in/all.parquet"), writer.into_inner().unwrap()).unwrap();
+}
+
+#[test]
+fn row_groups_that_no_window_needs_are_not_read() {
+    let config = CONFIG.replace("ENGINE", "").replace("lookback = \"30m\"\n", "");
+    let config =
+        config.replace("dedup = { keys = [\"id\"], across = \"3h\", keep = \"first\" }", "");
+    let project = Project::new(&config);
+    write_in_order(&project);
+    let first = &project.run()[0];
+    let all = fs::metadata(project.path("in/all.parquet")).unwrap().len();
+    assert!(first.bytes_read > all, "all of it, and its event times twice: {}", first.bytes_read);
+    let (start, end) = (DAY_0 + 5 * HOUR, DAY_0 + 6 * HOUR);
+    let again = Asked::Request(highwater::state::Request {
+        verb: highwater::state::Verb::Reprocess,
+        start: highwater::time::EventTime::from_micros(start),
+        end: highwater::time::EventTime::from_micros(end),
+        only_outdated: false,
+        to: None,
+        within: Vec::new(),
+        why: None,
+        inbox: None,
+    });
+    let reports = project.try_run(&again);
+    reports.iter().for_each(assert_good);
+    let read = reports[0].bytes_read;
+    assert_eq!(reports[0].rows.used, 700);
+    assert!(read < all / 4, "one row group of twelve, and footers: {read} of {all}");
+}
+
 #[test]
 fn a_window_that_does_not_fit_is_refused_and_says_what_to_change() {
     let project = Project::new(&CONFIG.replace("ENGINE", "memory_limit = \"512KiB\""));

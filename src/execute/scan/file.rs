@@ -144,11 +144,28 @@ impl FileScan {
         self.file.name()
     }
 
-    /// The units of the file, in its order.
-    pub(in crate::execute) fn units(&self) -> Vec<Unit> {
+    /// The units of the file, in its order, but for row groups which by the footer have no row in
+    /// any of `cells`, which are ascending.
+    pub(in crate::execute) fn units(&self, cells: &[Window]) -> Vec<Unit> {
+        let bounds = match &self.times {
+            RowTimes::Column(column) => column.bounds(&self.file),
+            RowTimes::All(_) => Vec::new(),
+        };
+        let holds = |place: usize| match bounds.get(place) {
+            Some(Some((first, last))) => {
+                let first = EventTime::from_micros(*first);
+                let next = cells.partition_point(|cell| cell.end() <= first);
+                cells.get(next).is_some_and(|cell| cell.start().micros() <= *last)
+            }
+            Some(None) | None => true,
+        };
+        units_of(self.rows_by_group().enumerate().map(|(place, rows)| (rows, holds(place))))
+    }
+
+    /// The rows of each row group.
+    fn rows_by_group(&self) -> impl Iterator<Item = u64> {
         let groups = self.file.metadata.metadata().row_groups().iter();
-        let rows = groups.map(|group| u64::try_from(group.num_rows()).unwrap_or_default());
-        units_of(rows)
+        groups.map(|group| u64::try_from(group.num_rows()).unwrap_or_default())
     }
 
     /// Decodes a unit and hands each piece to `give`, with the place of its cell in `cells`, which
@@ -192,7 +209,7 @@ impl FileScan {
         &self,
         mut see: impl FnMut(u64, RecordBatch, Vec<Verdict>) -> Result<bool>,
     ) -> Result<()> {
-        for unit in self.units() {
+        for unit in units_of(self.rows_by_group().map(|rows| (rows, true))) {
             let mut stream = self.decoded(&unit)?;
             let mut first_row = unit.first_row;
             while let Some(batch) = stream.next().await {
@@ -290,18 +307,21 @@ impl FileScan {
     }
 }
 
-/// Row groups of so many rows as units: as few as have [`UNIT_ROWS_MIN`] rows each.
-fn units_of(rows: impl Iterator<Item = u64>) -> Vec<Unit> {
+/// Row groups of so many rows as units: as few as have [`UNIT_ROWS_MIN`] rows each. Those that are
+/// not wanted are in none, and no unit reaches over them.
+fn units_of(groups: impl Iterator<Item = (u64, bool)>) -> Vec<Unit> {
     let mut units: Vec<Unit> = Vec::new();
-    let mut first_row: u64 = 0;
-    for (group, rows) in rows.enumerate() {
+    let (mut first_row, mut is_open): (u64, bool) = (0, false);
+    for (group, (rows, is_wanted)) in groups.enumerate() {
         match units.last_mut() {
-            Some(unit) if unit.rows < UNIT_ROWS_MIN => {
+            _ if !is_wanted => {}
+            Some(unit) if is_open && unit.rows < UNIT_ROWS_MIN => {
                 unit.groups.push(group);
                 unit.rows = unit.rows.saturating_add(rows);
             }
             _ => units.push(Unit { groups: vec![group], first_row, rows }),
         }
+        is_open = is_wanted;
         first_row = first_row.saturating_add(rows);
     }
     units
@@ -338,12 +358,23 @@ mod tests {
 
     #[test]
     fn small_row_groups_share_a_unit_and_rows_keep_their_places() {
-        let units = units_of([10, 0, UNIT_ROWS_MIN, 7, 5].into_iter());
+        let wanted = |rows: u64| (rows, true);
+        let units = units_of([10, 0, UNIT_ROWS_MIN, 7, 5].map(wanted).into_iter());
         let starts: Vec<_> =
             units.iter().map(|unit| (unit.groups.clone(), unit.first_row)).collect();
         let second = UNIT_ROWS_MIN + 10;
         assert_eq!(starts, [(vec![0, 1, 2], 0), (vec![3, 4], second)]);
         assert_eq!(units.iter().map(|unit| unit.rows).sum::<u64>(), second + 12);
         assert_eq!(units_of(std::iter::empty()), []);
+    }
+
+    #[test]
+    fn no_unit_reaches_over_a_row_group_that_is_passed_over() {
+        let groups = [(10, true), (5, false), (20, true), (30, true), (7, false)];
+        let units: Vec<_> = units_of(groups.into_iter())
+            .into_iter()
+            .map(|unit| (unit.groups, unit.first_row, unit.rows))
+            .collect();
+        assert_eq!(units, [(vec![0], 0, 10), (vec![2, 3], 15, 50)]);
     }
 }

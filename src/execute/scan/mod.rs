@@ -79,14 +79,22 @@ impl Desk {
     ) -> Vec<Computed> {
         let mut results: Vec<Computed> = Vec::with_capacity(batch.windows.len());
         tokio::pin!(stopped);
+        let mut is_over = false;
         for window in &batch.windows {
-            let taken = self.take(window);
-            let bug = Error::new(Code::Bug, "nobody is left to compute the window");
-            results.push(tokio::select! {
-                biased;
-                computed = taken => computed.unwrap_or_else(|_| Err(failed(window, &bug))),
-                () = &mut stopped => Err(FailedWindow::stopped(window.start, window.end)),
-            });
+            let mut taken = self.take(window);
+            if !is_over {
+                tokio::select! {
+                    biased;
+                    computed = &mut taken => {
+                        results.push(computed.unwrap_or_else(|_| Err(nobody_left(window))));
+                        continue;
+                    }
+                    () = &mut stopped => is_over = true,
+                }
+            }
+            // What is computed by now is not thrown away.
+            let stop = || Err(FailedWindow::stopped(window.start, window.end));
+            results.push(taken.try_recv().unwrap_or_else(|_| stop()));
         }
         results
     }
@@ -100,6 +108,10 @@ impl Desk {
         let _ = self.orders.send((window.clone(), answer));
         receiver
     }
+}
+
+fn nobody_left(window: &BatchWindow) -> FailedWindow {
+    failed(window, &Error::new(Code::Bug, "nobody is left to compute the window"))
 }
 
 /// Reads files and computes windows, until nobody orders any more.
@@ -139,7 +151,7 @@ enum Done {
     /// A unit of a file was read.
     Read(usize, Result<Vec<u64>>),
     /// A window was computed.
-    Computed(usize, Computed),
+    Computed(usize, Box<Computed>),
 }
 
 impl<'a> Scan<'a> {
@@ -190,15 +202,12 @@ impl<'a> Scan<'a> {
     }
 
     fn order(&mut self, (window, answer): Order) {
-        match self.schedule.want(window.start) {
-            Some(place) => {
-                self.ordered.insert(place, (window, answer));
-            }
-            None => {
-                let bug = Error::new(Code::Bug, "a batch has a window that was not planned");
-                // Who does not wait any more does not want to know.
-                let _ = answer.send(Err(failed(&window, &bug)));
-            }
+        if let Some(place) = self.schedule.want(window.start) {
+            self.ordered.insert(place, (window, answer));
+        } else {
+            let bug = Error::new(Code::Bug, "a batch has a window that was not planned");
+            // Who does not wait any more does not want to know.
+            let _ = answer.send(Err(failed(&window, &bug)));
         }
     }
 
@@ -244,16 +253,15 @@ impl<'a> Scan<'a> {
             };
             let computed = computed.await.unwrap_or_else(panicked);
             held.release(place, &cells);
-            Done::Computed(place, computed.map_err(|why| failed(&begun, &why)))
+            Done::Computed(place, Box::new(computed.map_err(|why| failed(&begun, &why))))
         };
         self.tasks.spawn_on(work, &self.executor.engine.handle());
     }
 
     /// Begins to read the next unit of a file that is open.
     fn begin_unit(&mut self) -> bool {
-        let has_more = |reading: &&mut Reading| !reading.units.is_empty();
         let mut open = self.reading.iter_mut();
-        let Some((place, reading)) = open.find(|(_, reading)| has_more(&reading)) else {
+        let Some((place, reading)) = open.find(|(_, reading)| !reading.units.is_empty()) else {
             return false;
         };
         let Some(unit) = reading.units.pop() else { return false };
@@ -302,11 +310,11 @@ impl<'a> Scan<'a> {
         match done {
             Done::Opened(place, _, Err(why)) => {
                 self.reads = self.reads.saturating_sub(1);
-                self.schedule.read(place, "", Err(why));
+                self.schedule.read(place, "", &Err(why));
             }
             Done::Opened(place, wanted, Ok(file)) => {
                 self.reads = self.reads.saturating_sub(1);
-                let mut units = file.units();
+                let mut units = file.units(&wanted.cells);
                 units.reverse();
                 let counts = Ok(vec![0; wanted.cells.len()]);
                 let reading = Reading { wanted, file, units, under_way: 0, counts };
@@ -325,7 +333,7 @@ impl<'a> Scan<'a> {
                 self.computing = self.computing.saturating_sub(1);
                 if let Some((_, answer)) = self.ordered.remove(&place) {
                     // Who does not wait any more does not want to know.
-                    let _ = answer.send(computed);
+                    let _ = answer.send(*computed);
                 }
             }
         }
@@ -337,7 +345,7 @@ impl<'a> Scan<'a> {
         if self.reading.get(&place).is_some_and(is_over)
             && let Some(reading) = self.reading.remove(&place)
         {
-            self.schedule.read(place, &reading.file.name(), reading.counts);
+            self.schedule.read(place, &reading.file.name(), &reading.counts);
         }
     }
 }
@@ -394,7 +402,7 @@ impl Executor<'_> {
                     Some(cell) => held.add(&(table.clone(), cell.start()), piece),
                     None => Ok(()),
                 };
-                for unit in file.units() {
+                for unit in file.units(&wanted.cells) {
                     let counts = file.read(&unit, &wanted.cells, give).await?;
                     for (sum, count) in sums.iter_mut().zip(counts) {
                         *sum = sum.saturating_add(count);
@@ -403,7 +411,7 @@ impl Executor<'_> {
                 Ok(sums)
             };
             let counts = caught(read).await.unwrap_or_else(|| Err(panicked(&input.name())));
-            schedule.read(place, &input.name(), counts);
+            schedule.read(place, &input.name(), &counts);
         }
         match schedule.next_window() {
             Some((_, Some(why))) => Err(why),

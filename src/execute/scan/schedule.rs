@@ -166,10 +166,10 @@ impl Schedule {
     }
 
     /// The file at `place` was read; `counts` are the rows that its cells have got.
-    pub(super) fn read(&mut self, place: usize, name: &str, counts: Result<Vec<u64>, Error>) {
+    pub(super) fn read(&mut self, place: usize, name: &str, counts: &Result<Vec<u64>, Error>) {
         let Some(file) = self.files.get(place) else { return };
         let mut changed = BTreeMap::new();
-        if let Ok(counts) = &counts {
+        if let Ok(counts) = counts {
             for ((cell, said), found) in file.wanted.cells.iter().zip(&file.wanted.rows).zip(counts)
             {
                 if said != found {
@@ -186,7 +186,7 @@ impl Schedule {
         for place in &file.windows {
             let Some(window) = self.windows.get_mut(*place) else { continue };
             window.unread = window.unread.saturating_sub(1);
-            let wrong = match &counts {
+            let wrong = match counts {
                 Err(why) => Some(why),
                 Ok(_) => window.cells.iter().find_map(|cell| changed.get(cell)),
             };
@@ -232,7 +232,10 @@ fn cells_seen(
 }
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "small numbers")]
 mod tests {
+    use std::fmt::Write;
+
     use super::*;
     use crate::plan::tests::story::Story;
     use crate::state::tests::log::{hour, hour_of};
@@ -250,12 +253,12 @@ mod tests {
                 "broken" => Err(Error::new(Code::CorruptInput, "broken")),
                 _ => Ok(counts),
             };
-            schedule.read(place, &wanted.id.key, counts);
+            schedule.read(place, &wanted.id.key, &counts);
             let mut text = wanted.id.key.clone();
             while let Some((place, wrong)) = schedule.next_window() {
                 let at = hour_of(schedule.due(place).unwrap().window.start());
                 let wrong = wrong.map(|why| format!("!{}", why.code()));
-                text.push_str(&format!(" {at}{}", wrong.unwrap_or_default()));
+                write!(text, " {at}{}", wrong.unwrap_or_default()).unwrap();
             }
             told.push(text);
         }

@@ -95,15 +95,8 @@ impl Spill {
         let manager = SpillManager::new(self.engine.runtime(), metrics, stored.schema())
             .with_compression_type(SpillCompression::Lz4Frame);
         let file = manager.spill_record_batch_and_finish(&[stored], "routed rows");
-        let file = file.map_err(|why| self.failed(&why))?.ok_or_else(nothing)?;
+        let file = file.map_err(|why| not_written(&why))?.ok_or_else(nothing)?;
         Ok(Spilled { manager: Arc::new(manager), file, heads: heads.into(), schema, bytes })
-    }
-
-    fn failed(&self, why: &DataFusionError) -> Error {
-        let text = format!("rows cannot be moved to disk: {why}");
-        Error::new(Code::StorageFull, text)
-            .note("nothing half-written is visible, and committed windows stand")
-            .hint("make room in `temp_directory` of [engine], or raise `memory_limit`")
     }
 }
 
@@ -162,6 +155,13 @@ fn stored_schema(schema: &SchemaRef) -> SchemaRef {
 
 fn not_combined(why: &ArrowError) -> Error {
     Error::new(Code::Bug, format!("rows that wait on disk cannot be put together: {why}"))
+}
+
+fn not_written(why: &DataFusionError) -> Error {
+    let text = format!("rows cannot be moved to disk: {why}");
+    Error::new(Code::StorageFull, text)
+        .note("nothing half-written is visible, and committed windows stand")
+        .hint("make room in `temp_directory` of [engine], or raise `memory_limit`")
 }
 
 fn not_read(why: &dyn std::fmt::Display) -> Error {

@@ -1,5 +1,6 @@
 //! Event times of a column, whatever its type.
 
+mod bounds;
 mod judge;
 mod number;
 #[cfg(test)]
