@@ -25,7 +25,8 @@ const HISTORIES: u64 = 2_000;
 /// After so many that break a promise no more are tried.
 const BROKEN_MAX: usize = 10;
 
-/// One in so many is run twice, to see that it is the same.
+/// One in so many is run twice, to see that it is the same, unless `HIGHWATER_TWICE_EVERY` says
+/// otherwise.
 const TWICE_EVERY: u64 = 50;
 
 fn number(name: &str) -> Option<u64> {
@@ -36,7 +37,7 @@ fn number(name: &str) -> Option<u64> {
 fn keeps(seed: u64) -> bool {
     let told = history(seed);
     let mut wrong = told.wrong;
-    if seed.is_multiple_of(TWICE_EVERY) {
+    if seed.is_multiple_of(number("HIGHWATER_TWICE_EVERY").unwrap_or(TWICE_EVERY)) {
         let again = history(seed);
         if told.hash != again.hash {
             let mut lines = told.trace.iter().zip(&again.trace);

@@ -173,16 +173,13 @@ impl Inner {
         }
     }
 
+    /// Makes one thing happen. One and no more: were two tasks woken at once, the order in which
+    /// threads come to them would show, in who takes the next id or meets the next fault.
     fn next(&mut self) -> Next {
         self.steps += 1;
         assert!(self.steps < STEPS_MAX, "the history does not end");
-        let mut group: Option<(u64, Pid)> = None;
         while let Some(first) = self.queue.first_entry() {
-            let (at, pid) = (first.key().0, first.key().1);
-            if group.is_some_and(|group| group != (at, pid)) {
-                return Next::Woken;
-            }
-            let (key, event) = first.remove_entry();
+            let ((at, pid, label, number), event) = first.remove_entry();
             let sender = match event {
                 Event::Deed(deed) => {
                     self.now = self.now.max(at);
@@ -196,24 +193,22 @@ impl Inner {
                 Event::Wake(sender) if sender.is_closed() => continue,
                 Event::Wake(sender) => sender,
             };
-            match self.processes.get(pid) {
+            match self.processes.get_mut(pid) {
                 Some(Standing::Dead) => self.frozen.push(sender),
                 Some(Standing::StoppedUntil(until)) if *until > at => {
-                    self.queue.insert((*until, key.1, key.2, key.3), Event::Wake(sender));
+                    self.queue.insert((*until, pid, label, number), Event::Wake(sender));
                 }
-                _ => {
-                    if let Some(standing @ Standing::StoppedUntil(_)) = self.processes.get_mut(pid)
-                    {
+                standing => {
+                    if let Some(standing @ Standing::StoppedUntil(_)) = standing {
                         *standing = Standing::Running;
                     }
                     self.now = self.now.max(at);
-                    group = Some((at, pid));
-                    let random = self.dice.roll(u64::MAX);
-                    let _ = sender.send(random);
+                    let _ = sender.send(self.dice.roll(u64::MAX));
+                    return Next::Woken;
                 }
             }
         }
-        if group.is_some() { Next::Woken } else { Next::Nothing }
+        Next::Nothing
     }
 }
 
