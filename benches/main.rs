@@ -7,12 +7,14 @@
 mod fold;
 mod log;
 mod plan;
+mod route;
 
 use criterion::Criterion;
 
 fn main() {
     let mut criterion = Criterion::default().sample_size(10).configure_from_args();
     plan::over_a_million_files(&mut criterion);
+    route::of_a_batch(&mut criterion);
     fold::of_a_hundred_thousand_commits(&mut criterion);
     criterion.final_summary();
 }

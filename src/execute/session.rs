@@ -17,6 +17,9 @@ use crate::spec::EngineSpec;
 /// The most memory taken when the configuration names none.
 const MEMORY_DEFAULT_MAX_BYTES: u64 = 4 << 30;
 
+/// The part of the memory limit that is for what was read of new files and will be needed again.
+const KEPT_SHARE: u64 = 16;
+
 /// Into how many parts the memory of one window is cut, of which a sort sets one aside.
 const SORT_SHARE: usize = 8;
 
@@ -108,10 +111,17 @@ impl Engine {
         self.max_object_bytes
     }
 
-    /// How many bytes of rows may wait for their windows in memory: half of the limit, so that
-    /// queries have the rest.
+    /// How many bytes of rows may wait for their windows in memory: half of the limit less what is
+    /// kept of new files, so that queries have the rest.
     pub(super) fn routed_bytes_max(&self) -> usize {
-        usize::try_from(self.memory_limit_bytes / 2).unwrap_or(usize::MAX)
+        let half = self.memory_limit_bytes / 2;
+        usize::try_from(half.saturating_sub(self.kept_bytes_max())).unwrap_or(usize::MAX)
+    }
+
+    /// How many bytes may be kept of what was read of new files: a sixteenth of the limit.
+    #[must_use]
+    pub fn kept_bytes_max(&self) -> u64 {
+        self.memory_limit_bytes.checked_div(KEPT_SHARE).unwrap_or_default()
     }
 
     /// What queries and spilled rows share.

@@ -145,6 +145,8 @@ impl Project {
     /// The stores of the pipeline's sources and reference tables.
     #[must_use]
     pub fn sources(&self, spec: &PipelineSpec) -> SourceStores {
+        let tables = u64::try_from(spec.sources.len()).unwrap_or(u64::MAX);
+        let kept_bytes_max = self.engine.kept_bytes_max().checked_div(tables).unwrap_or_default();
         let of_table = |table: &str, label: String| {
             let backend = self.backends.tables.get(&(spec.name.clone(), table.to_owned()));
             let store = match backend {
@@ -152,7 +154,7 @@ impl Project {
                 // It reads what another pipeline commits.
                 None => self.outputs(&spec.name),
             };
-            (table.to_owned(), SourceStore::new(store))
+            (table.to_owned(), SourceStore::keeping(store, kept_bytes_max))
         };
         let sources = spec.sources.iter().map(|source| {
             let label = source.folder().map(|folder| folder.label.clone()).unwrap_or_default();

@@ -8,6 +8,7 @@ mod caps;
 mod caught;
 mod event_time;
 mod int96;
+mod kept;
 mod listing;
 mod partition;
 mod reader;

@@ -19,6 +19,7 @@ use parquet::file::metadata::{
 };
 
 use super::caught::caught;
+use super::kept::{Chunks, Kept};
 use super::{caps, int96};
 use crate::error::{Code, Error, Result};
 use crate::id::AttemptId;
@@ -54,6 +55,11 @@ impl OpenFile {
     pub fn reader(&self) -> StoreReader {
         let pages_of = Some(self.metadata.metadata().clone());
         StoreReader { pages_of, ..self.reader.clone() }
+    }
+
+    /// The same for the first look at the file: what it reads is kept in `chunks`.
+    pub(super) fn keeping_reader(&self, chunks: &Arc<Chunks>) -> StoreReader {
+        StoreReader { keeps: Some(chunks.clone()), ..self.reader() }
     }
 
     /// The file's name, for messages.
@@ -111,24 +117,36 @@ fn twin<'a>(names: impl Iterator<Item = &'a String>) -> Option<&'a str> {
     names.map(String::as_str).find(|name| !before.insert(name.to_lowercase()))
 }
 
-/// The store of one source, and how much was read from it.
+/// The store of one source, how much was read from it, and what of that is kept.
 #[derive(Debug)]
 pub struct SourceStore {
     store: Arc<dyn Store>,
     bytes_read: AtomicU64,
+    kept: Kept,
 }
 
 impl SourceStore {
-    /// Reads from `store`.
+    /// Reads from `store`, and keeps nothing.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self { store, bytes_read: AtomicU64::new(0) })
+        Self::keeping(store, 0)
+    }
+
+    /// Reads from `store`, and keeps up to `bytes_max` bytes of what a look at new files reads.
+    #[must_use]
+    pub fn keeping(store: Arc<dyn Store>, bytes_max: u64) -> Arc<Self> {
+        Arc::new(Self { store, bytes_read: AtomicU64::new(0), kept: Kept::new(bytes_max) })
     }
 
     /// The store itself.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// What of its files is kept.
+    pub(super) fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     /// Counts bytes that were read past the readers of this module.
@@ -144,12 +162,22 @@ impl SourceStore {
     }
 }
 
-/// Reads the footer of the object `seen`.
+/// The object `seen`, with its footer, which is read unless it is kept.
 ///
 /// # Errors
-/// If it is not Parquet, cannot be read, or is not the version that was seen.
+/// If it is not Parquet, cannot be read, or is not the version that was seen. Of what is kept, that
+/// is found when the first of its pages is read that is not.
 pub async fn open(store: &Arc<SourceStore>, seen: &ObjectMeta) -> Result<OpenFile> {
-    open_as(store, seen, None).await
+    let Some((metadata, chunks)) = store.kept.of(seen) else {
+        return open_anew(store, seen).await;
+    };
+    let reader = StoreReader { kept: Some(chunks), ..StoreReader::new(store, seen) };
+    Ok(OpenFile { reader, metadata })
+}
+
+/// The same where nothing that was kept counts.
+pub(super) async fn open_anew(store: &Arc<SourceStore>, seen: &ObjectMeta) -> Result<OpenFile> {
+    load(StoreReader::new(store, seen)).await
 }
 
 /// The same for the object `seen` whose bytes are `held`.
@@ -158,16 +186,10 @@ pub(super) async fn open_held(
     seen: &ObjectMeta,
     held: Bytes,
 ) -> Result<OpenFile> {
-    open_as(store, seen, Some(held)).await
+    load(StoreReader { held: Some(held), ..StoreReader::new(store, seen) }).await
 }
 
-async fn open_as(
-    store: &Arc<SourceStore>,
-    seen: &ObjectMeta,
-    held: Option<Bytes>,
-) -> Result<OpenFile> {
-    let seen = Arc::new(seen.clone());
-    let mut reader = StoreReader { source: store.clone(), seen, held, pages_of: None };
+async fn load(mut reader: StoreReader) -> Result<OpenFile> {
     let load = async {
         let options = ArrowReaderOptions::new();
         int96::in_micros(ArrowReaderMetadata::load_async(&mut reader, options).await?)
@@ -239,11 +261,20 @@ pub struct StoreReader {
     seen: Arc<ObjectMeta>,
     /// Its bytes, if they were read before.
     held: Option<Bytes>,
+    /// Some of its chunks, which need not be read again.
+    kept: Option<Arc<Chunks>>,
+    /// Where what is read is kept, for who reads it next.
+    keeps: Option<Arc<Chunks>>,
     /// The footer, if what is read from now on are pages.
     pages_of: Option<Arc<ParquetMetaData>>,
 }
 
 impl StoreReader {
+    fn new(store: &Arc<SourceStore>, seen: &ObjectMeta) -> Self {
+        let (source, seen) = (store.clone(), Arc::new(seen.clone()));
+        Self { source, seen, held: None, kept: None, keeps: None, pages_of: None }
+    }
+
     fn name(&self) -> String {
         self.source.store.name_of(&self.seen.key)
     }
@@ -256,6 +287,34 @@ impl StoreReader {
         let (start, end) = (range.start, range.end);
         let what = format!("its footer points to bytes {start} to {end}, which it does not have");
         Err(ParquetError::General(what))
+    }
+
+    /// What `ranges` of the file hold: read from the store, but for what is kept.
+    async fn read(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ParquetError> {
+        let kept = |range| self.kept.as_ref().and_then(|kept| kept.take(range));
+        let known: Vec<Option<Bytes>> = ranges.iter().map(kept).collect();
+        let unknown = ranges.iter().zip(&known).filter(|(_, known)| known.is_none());
+        let unknown: Vec<Range<u64>> = unknown.map(|(range, _)| range.clone()).collect();
+        let mut read = Vec::new();
+        if !unknown.is_empty() {
+            read = self
+                .source
+                .store
+                .read_ranges(&self.seen, &unknown)
+                .await
+                .map_err(|why| ParquetError::External(Box::new(why)))?;
+        }
+        for (range, piece) in unknown.iter().zip(&read) {
+            self.source.count(piece.len());
+            if let Some(keeps) = &self.keeps {
+                keeps.keep(range.start, piece);
+            }
+        }
+        let mut read = read.into_iter();
+        let pieces: Vec<Bytes> =
+            known.into_iter().filter_map(|known| known.or_else(|| read.next())).collect();
+        let is_all = pieces.len() == ranges.len();
+        is_all.then_some(pieces).ok_or_else(|| ParquetError::EOF("no bytes".to_owned()))
     }
 
     /// The bytes of the footer.
@@ -326,15 +385,9 @@ impl AsyncFileReader for StoreReader {
     ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
         async move {
             ranges.iter().try_for_each(|range| self.check_range(range))?;
-            let pieces = if let Some(held) = &self.held {
-                slices(held, &ranges)?
-            } else {
-                let read = self.source.store.read_ranges(&self.seen, &ranges).await;
-                let pieces = read.map_err(|why| ParquetError::External(Box::new(why)))?;
-                for piece in &pieces {
-                    self.source.count(piece.len());
-                }
-                pieces
+            let pieces = match &self.held {
+                Some(held) => slices(held, &ranges)?,
+                None => self.read(&ranges).await?,
             };
             if let Some(metadata) = &self.pages_of {
                 for (range, piece) in ranges.iter().zip(&pieces) {

@@ -11,7 +11,8 @@ use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use super::caught::marked;
 use super::event_time::{Judge, TimeColumn, Verdict};
 use super::int96::Millis;
-use super::reader::{OpenFile, SourceStore, open, panicked};
+use super::kept::Chunks;
+use super::reader::{OpenFile, SourceStore, open_anew, panicked};
 use crate::error::{Code, Error, Result};
 use crate::ledger::{Delays, FileRecord, InputVersion};
 use crate::spec::{OnCorruptFile, OnNullTime, PipelineSpec, SourceSpec};
@@ -31,10 +32,12 @@ pub(super) async fn scan(
     let name = store.store().name_of(&seen.key);
     // In a task of its own: a panic of a decoder on hostile bytes must not end the run.
     let task = tokio::spawn(marked(async move {
-        let file = open(&store, &seen).await?;
+        let (file, chunks) = (open_anew(&store, &seen).await?, store.kept().chunks());
         file.check_names()?;
-        let counts = count(&grid, &source, &file, &seen).await?;
-        record(&source, &file, &seen, counts)
+        let counts = count(&grid, &source, &file, &seen, &chunks).await?;
+        let record = record(&source, &file, &seen, counts)?;
+        store.kept().keep(&seen, &file.metadata, chunks);
+        Ok(record)
     }));
     task.await.unwrap_or_else(|_| Err(panicked(&name)))
 }
@@ -53,12 +56,14 @@ async fn count(
     source: &SourceSpec,
     file: &OpenFile,
     seen: &ObjectMeta,
+    chunks: &Arc<Chunks>,
 ) -> Result<Counts> {
     let column = TimeColumn::find(source, file.schema(), &file.name())?;
-    let builder =
-        ParquetRecordBatchStreamBuilder::new_with_metadata(file.reader(), file.metadata.clone());
     // A page that cannot be read, of whatever column, is found before any row of the file counts.
     let must_be_whole = source.on_corrupt_file == OnCorruptFile::Quarantine;
+    // A scan may need but a few of all columns.
+    let reader = if must_be_whole { file.reader() } else { file.keeping_reader(chunks) };
+    let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, file.metadata.clone());
     let (mask, place) = if must_be_whole {
         (ProjectionMask::all(), column.index)
     } else {

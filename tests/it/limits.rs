@@ -1,14 +1,16 @@
 //! How much memory there is and how many windows are computed at once changes nothing that anybody
 //! can see.
 
-use std::fs;
+use std::fs::{self, File};
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader, SerializedFileReader};
 
-use crate::support::{DAY_0, Dice, HOUR, Outputs, Project, assert_good};
+use crate::support::{DAY_0, Dice, HOUR, Outputs, Project, assert_good, touch};
 use highwater::run::Asked;
 
 /// Duplicates over several windows, rows of neighbours, rows put aside, and sums of floats, which
@@ -174,6 +176,34 @@ fn row_groups_that_no_window_needs_are_not_read() {
     let read = reports[0].bytes_read;
     assert_eq!(reports[0].rows.used, 700);
     assert!(read < all / 4, "one row group of twelve, and footers: {read} of {all}");
+}
+
+/// Bytes of all column chunks of the file, as its footer says.
+fn chunks(path: &Path) -> u64 {
+    let file = SerializedFileReader::new(File::open(path).unwrap()).unwrap();
+    let groups = file.metadata().row_groups().iter();
+    groups.map(|group| u64::try_from(group.compressed_size()).unwrap()).sum()
+}
+
+#[test]
+fn what_was_read_of_a_new_file_is_not_read_again_while_there_is_room() {
+    // Where a file ends is looked at with one read of so many bytes.
+    let footer = 16 << 10;
+    let config = CONFIG.replace("lookback = \"30m\"\n", "");
+    let read = |engine: &str| {
+        let project = Project::new(&config.replace("ENGINE", engine));
+        write_in_order(&project);
+        let path = project.path("in/all.parquet");
+        // Other bytes could carry the time of a file that was written just now.
+        touch(&path, DAY_0);
+        (project.run()[0].bytes_read, chunks(&path))
+    };
+    let (bytes, chunks) = read("");
+    assert_eq!(bytes, chunks + footer, "each chunk once, and the footer once");
+    let (bytes, chunks) = read("memory_limit = \"16MiB\"");
+    assert_eq!(bytes, chunks + footer);
+    let (bytes, chunks) = read("memory_limit = \"1MiB\"");
+    assert!(bytes > chunks + footer, "there is room for 64 KiB: {bytes}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use parquet::errors::ParquetError;
 
-use super::route::{Piece, rows_by_cell};
+use super::piece::Piece;
 use crate::error::{Code, Error, Result};
 use crate::execute::Executor;
 use crate::execute::columns::{Origin, origins};
@@ -21,7 +21,7 @@ use crate::source::{
 };
 use crate::spec::{PipelineSpec, SourceSpec};
 use crate::time::EventTime;
-use crate::window::Window;
+use crate::window::{Window, rows_by_cell};
 
 /// How many rows are decoded in one go, at least: a file of many small row groups is read in few
 /// steps, and one of large ones on all cores.

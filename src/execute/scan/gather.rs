@@ -3,7 +3,7 @@
 use arrow::array::UInt32Array;
 use arrow::compute::{concat_batches, take_record_batch};
 
-use super::route::Piece;
+use super::piece::Piece;
 use crate::error::{Code, Error, Result};
 use crate::execute::sql::bug;
 

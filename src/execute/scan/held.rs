@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::MemoryReservation;
 
-use super::route::Piece;
+use super::piece::Piece;
 use super::schedule::CellId;
 use super::spill::{Spill, Spilled};
 use crate::error::{Code, Error, Result};

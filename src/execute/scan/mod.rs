@@ -14,7 +14,7 @@
 mod file;
 mod gather;
 mod held;
-mod route;
+mod piece;
 mod schedule;
 mod spill;
 #[cfg(test)]
@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 pub(super) use file::{FileScan, Input, Unit};
-pub(super) use route::Piece;
+pub(super) use piece::Piece;
 
 use super::table::{AddedColumn, added_columns};
 use super::window::{WindowTask, failed};

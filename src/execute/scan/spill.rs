@@ -17,7 +17,7 @@ use datafusion::physical_plan::SpillManager;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, SpillMetrics};
 use futures::StreamExt;
 
-use super::route::Piece;
+use super::piece::Piece;
 use crate::error::{Code, Error, Result};
 use crate::execute::session::Engine;
 use crate::time::EventTime;

@@ -9,12 +9,11 @@ use proptest::prelude::*;
 
 use super::gather::in_order;
 use super::held::Held;
-use super::route::{Piece, rows_by_cell};
+use super::piece::Piece;
 use super::schedule::CellId;
 use crate::execute::session::Engine;
 use crate::spec::EngineSpec;
 use crate::time::EventTime;
-use crate::window::Window;
 
 fn at(micros: i64) -> EventTime {
     EventTime::from_micros(micros)
@@ -52,32 +51,6 @@ fn told(piece: &Piece) -> (String, u64, RecordBatch, Vec<EventTime>, Vec<u64>) {
 }
 
 proptest! {
-    /// Against the obvious way: ask every cell about every row.
-    #[test]
-    fn a_row_goes_to_the_cell_it_lies_in_and_to_no_other(
-        edges in prop::collection::btree_set(0_i64..100, 0..12),
-        gaps in prop::collection::vec(any::<bool>(), 12),
-        times in prop::collection::vec(prop::option::weighted(0.9, -5_i64..105), 0..60),
-    ) {
-        let edges: Vec<i64> = edges.into_iter().collect();
-        let cells: Vec<Window> = edges
-            .windows(2)
-            .zip(gaps)
-            .filter(|(_, is_there)| *is_there)
-            .map(|(edges, _)| Window::new(at(edges[0]), at(edges[1])).unwrap())
-            .collect();
-        let times: Vec<_> = times.into_iter().map(|micros| micros.map(at)).collect();
-        let expected: Vec<Vec<u32>> = cells
-            .iter()
-            .map(|cell| {
-                let rows = (0_u32..).zip(&times);
-                let own = rows.filter(|(_, at)| at.is_some_and(|at| cell.contains(at)));
-                own.map(|(row, _)| row).collect()
-            })
-            .collect();
-        prop_assert_eq!(rows_by_cell(&cells, &times), expected);
-    }
-
     /// However rows were cut into cells and in whatever order the pieces come.
     #[test]
     fn rows_are_put_in_the_order_of_file_and_row(
