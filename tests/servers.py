@@ -8,7 +8,8 @@ PYTHON must be able to import `moto.server`.
 Each server listens on a free port of the loopback interface and keeps its data in memory, or in a
 folder that is removed afterwards. The command finds them in its environment:
 
-  HIGHWATER_TEST_S3        a faithful S3 interface, with the bucket `highwater-test`
+  HIGHWATER_TEST_S3        a faithful S3 interface, with the bucket `highwater-test`, and with
+                           `highwater-versions`, which keeps all versions of its objects
   HIGHWATER_TEST_AZURE     a Blob interface, with the container `highwater-test`
   HIGHWATER_TEST_S3_LIAR   an S3 interface that looks before it writes, so that two racing creations
                            may both win
@@ -29,6 +30,7 @@ import urllib.error
 import urllib.request
 
 BUCKET = "highwater-test"
+VERSIONED = "highwater-versions"
 
 # The account of every Azurite, published by its makers: no secret.
 ACCOUNT = "devstoreaccount1"
@@ -75,8 +77,8 @@ def start(command, port):
     raise SystemExit(f"{command[0]} did not start")
 
 
-def put(url, headers):
-    request = urllib.request.Request(url, data=b"", method="PUT", headers=headers)
+def put(url, headers, body=b""):
+    request = urllib.request.Request(url, data=body, method="PUT", headers=headers)
     deadline = time.monotonic() + STARTS_WITHIN
     while True:
         try:
@@ -129,7 +131,11 @@ def main():
                 port = free_port()
                 servers.append(start([arguments.moto, "-c", MOTO, str(port)], port))
                 endpoint = f"http://127.0.0.1:{port}"
-                put(f"{endpoint}/{BUCKET}", {"Content-Type": "application/xml"})
+                xml = {"Content-Type": "application/xml"}
+                for bucket in (BUCKET, VERSIONED):
+                    put(f"{endpoint}/{bucket}", xml)
+                enabled = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
+                put(f"{endpoint}/{VERSIONED}?versioning", xml, enabled)
                 environment["HIGHWATER_TEST_S3"] = endpoint
             if arguments.azurite:
                 port = free_port()

@@ -64,9 +64,13 @@ path = "out/large/dt={start:%Y-%m-%d}/hour={start:%H}"
 sort_by = ["event_time", "key"]
 "#;
 
-/// A server, and how it is reached.
+/// The one that keeps all versions of its objects.
+const VERSIONED: &str = "highwater-versions";
+
+/// A bucket of a server, and how it is reached.
 struct Server {
     scheme: &'static str,
+    bucket: &'static str,
     options: Vec<(&'static str, String)>,
     environment: Vec<(&'static str, String)>,
 }
@@ -75,6 +79,11 @@ impl Server {
     /// The faithful S3 interface; `None` where there is none.
     fn s3() -> Option<Self> {
         Self::s3_at("HIGHWATER_TEST_S3")
+    }
+
+    /// A bucket of it that keeps all versions.
+    fn versioned() -> Option<Self> {
+        Self::s3().map(|server| Self { bucket: VERSIONED, ..server })
     }
 
     /// The one that looks before it writes.
@@ -92,7 +101,7 @@ impl Server {
             ("AWS_ACCESS_KEY_ID", "test".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", CANARY.to_owned()),
         ];
-        Some(Self { scheme: "s3", options, environment })
+        Some(Self { scheme: "s3", bucket: BUCKET, options, environment })
     }
 
     /// The Blob interface.
@@ -106,7 +115,7 @@ impl Server {
             ("AZURE_STORAGE_ACCOUNT_NAME", AZURE_ACCOUNT.to_owned()),
             ("AZURE_STORAGE_ACCOUNT_KEY", AZURE_KEY.to_owned()),
         ];
-        Some(Self { scheme: "az", options, environment })
+        Some(Self { scheme: "az", bucket: BUCKET, options, environment })
     }
 }
 
@@ -139,7 +148,7 @@ impl Lake {
 
     /// A project that nothing was fed to yet.
     fn on(server: Server) -> Self {
-        let root = format!("{}://{BUCKET}/{}", server.scheme, Clock::system().new_id());
+        let root = format!("{}://{}/{}", server.scheme, server.bucket, Clock::system().new_id());
         let folder = new_folder();
         let options = server.options.iter().map(|(key, value)| format!("{key} = \"{value}\"\n"));
         let config = CONFIG.replace("ROOT", &root).replace("OPTIONS", &options.collect::<String>());

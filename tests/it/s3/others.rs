@@ -1,5 +1,7 @@
-//! Other servers: the Blob interface of Azure, and one that does not keep its promises.
+//! Other servers: the Blob interface of Azure, a bucket that keeps all versions, and a server that
+//! does not keep its promises.
 
+use highwater::store::{Store, Written};
 use serde_json::Value;
 
 use super::kills::{expected, feed, kill_at};
@@ -28,6 +30,33 @@ fn the_blob_interface_keeps_the_promises_and_runs_that_are_killed_are_finished()
 }
 
 #[test]
+fn what_was_deleted_from_a_bucket_of_versions_can_be_created_again() {
+    let Some(lake) = Server::versioned().map(Lake::on) else { return };
+    feed(&lake, 0);
+    lake.run_well();
+    let log = "_highwater/tiny/log";
+    let entries = block_on(lake.store.list(log)).unwrap().len();
+    let next = format!("{log}/{entries:020}.json");
+    // A bucket of versions has a marker then in the place of each.
+    let written = block_on(lake.store.create(&next, "{}".into()));
+    assert!(matches!(written, Written::Stored), "{written:?}");
+    let outputs = lake.outputs();
+    let published = outputs.keys().next().unwrap();
+    for key in [&next, published, "_highwater/tiny/ckpt/LATEST"] {
+        let seen = block_on(lake.store.head(key)).unwrap().unwrap();
+        block_on(lake.store.remove(&seen)).unwrap();
+        assert_eq!(block_on(lake.store.head(key)).unwrap(), None, "{key}");
+    }
+    let mended = lake.command(&["reprocess", "tiny", "--damaged", "--yes"]).output().unwrap();
+    assert_eq!(code(&mended), 0, "{mended:?}");
+    assert_equal(&lake.outputs(), &outputs);
+    feed(&lake, 1);
+    lake.run_well();
+    assert_equal(&lake.outputs(), &expected(2));
+    lake.assert_sound();
+}
+
+#[test]
 fn a_store_whose_racing_creations_can_both_win_is_refused() {
     let Some(lake) = Server::liar().map(Lake::on) else { return };
     feed(&lake, 0);
@@ -39,6 +68,6 @@ fn a_store_whose_racing_creations_can_both_win_is_refused() {
             said["errors"].as_array().unwrap().iter().map(|error| &error["code"]).collect();
         assert!(codes.iter().any(|code| **code == "HW6011"), "{said}");
     }
-    let log = block_on(super::Store::list(lake.store.as_ref(), "_highwater/tiny/log/")).unwrap();
+    let log = block_on(lake.store.list("_highwater/tiny/log/")).unwrap();
     assert_eq!(log.len(), 0, "nothing was written to a log: {log:?}");
 }
