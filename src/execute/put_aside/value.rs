@@ -148,3 +148,52 @@ fn texts(column: &ArrayRef) -> Vec<Value> {
     };
     (0..column.len()).map(text).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{
+        FixedSizeListBuilder, Float64Builder, Int64Builder, MapBuilder, StringBuilder,
+    };
+    use serde_json::json;
+
+    use super::*;
+
+    fn told(column: &ArrayRef) -> Value {
+        Value::Array(values(&Field::new("c", column.data_type().clone(), true), column))
+    }
+
+    #[test]
+    fn a_map_is_an_object_whatever_its_keys_are() {
+        let mut map = MapBuilder::new(None, Int64Builder::new(), Float64Builder::new());
+        map.keys().append_value(7);
+        map.values().append_value(f64::NAN);
+        map.keys().append_value(-1);
+        map.values().append_null();
+        map.append(true).unwrap();
+        map.append(false).unwrap();
+        map.append(true).unwrap();
+        map.keys().append_value(0);
+        map.values().append_value(0.5);
+        map.append(true).unwrap();
+        let column: ArrayRef = Arc::new(map.finish());
+        assert_eq!(told(&column), json!([{"7": "NaN", "-1": null}, null, {}, {"0": 0.5}]));
+        assert_eq!(told(&column.slice(2, 2)), json!([{}, {"0": 0.5}]), "a part of a column");
+    }
+
+    #[test]
+    fn a_list_of_fixed_length_is_an_array_of_that_length() {
+        let mut list = FixedSizeListBuilder::new(StringBuilder::new(), 2);
+        list.values().append_value("a");
+        list.values().append_null();
+        list.append(true);
+        list.values().append_value("never");
+        list.values().append_value("seen");
+        list.append(false);
+        list.values().append_value("b");
+        list.values().append_value("c");
+        list.append(true);
+        let column: ArrayRef = Arc::new(list.finish());
+        assert_eq!(told(&column), json!([["a", null], null, ["b", "c"]]));
+        assert_eq!(told(&column.slice(1, 2)), json!([null, ["b", "c"]]), "a part of a column");
+    }
+}
