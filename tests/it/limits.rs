@@ -207,6 +207,17 @@ fn what_was_read_of_a_new_file_is_not_read_again_while_there_is_room() {
 }
 
 #[test]
+fn many_windows_of_one_file_are_computed_once_more_to_the_same_rows() {
+    let config = CONFIG.replace("ENGINE", "").replace("size = \"1h\"", "size = \"5m\"");
+    let project = Project::new(&config.replace("hour={start:%H}", "at={start:%H%M}"));
+    write_in_order(&project);
+    let report = &project.run()[0];
+    assert_eq!(report.windows_done, 12 * 12 - 1, "the last window is open");
+    let (code, verified) = project.json(&["verify", "--recompute"]);
+    assert_eq!((code, &verified["recomputed"]["equal"]), (0, &143.into()), "{verified}");
+}
+
+#[test]
 fn a_window_that_does_not_fit_is_refused_and_says_what_to_change() {
     let project = Project::new(&CONFIG.replace("ENGINE", "memory_limit = \"512KiB\""));
     let mut dice = Dice(21);

@@ -18,8 +18,9 @@ use crate::store::make_folders;
 use crate::time::EventTime;
 use crate::window::Window;
 
-/// Windows that are looked at together: bounds how many plans are held in memory.
-const WINDOWS_AT_ONCE: usize = 64;
+/// Windows that share a scan: bounds how many plans are held in memory. A file is read once for all
+/// of them.
+const WINDOWS_AT_ONCE: usize = 4_096;
 
 /// Computes every committed window of the extent again, and compares its rows with those that were
 /// committed.
@@ -53,15 +54,11 @@ pub(super) async fn recompute(checker: &mut Checker<'_>) -> Result<Recomputed> {
             }
         }
         let plan = Plan { windows: again, ..Plan::default() };
-        for batch in batches(&plan, BATCH_BYTES_MAX) {
-            let computed = oracle.compute(&batch).await;
-            for (due, computed) in batch.windows.iter().zip(computed) {
-                let start = due.window.start();
-                let Some(window) = committed.windows.get(&start) else { continue };
-                let (count, problem) = oracle.judge(window, computed);
-                counts = counts.plus(count);
-                problems.extend(problem);
-            }
+        for (start, computed) in oracle.compute(&plan).await {
+            let Some(window) = committed.windows.get(&start) else { continue };
+            let (count, problem) = oracle.judge(window, computed);
+            counts = counts.plus(count);
+            problems.extend(problem);
         }
     }
     drop(oracle);
@@ -116,13 +113,47 @@ impl Oracle<'_> {
         computed_again(&facts, window).map_err(|_| UNKNOWN)
     }
 
-    async fn compute(&self, plan: &BatchPlan) -> Vec<Result<ComputedWindow, FailedWindow>> {
-        let (project, spec) = (self.checker.project, self.checker.spec);
+    /// What becomes of each window of `plan`, computed in one scan, one batch ahead of those that
+    /// are looked at.
+    async fn compute(&self, plan: &Plan) -> Vec<(EventTime, Result<ComputedWindow, FailedWindow>)> {
+        let executor = self.executor();
+        let Some((scan, desk)) = executor.scan(plan.windows.iter().cloned()) else {
+            return Vec::new();
+        };
+        let compute = async {
+            let mut all = Vec::with_capacity(plan.windows.len());
+            let mut parts = batches(plan, BATCH_BYTES_MAX).into_iter().map(|part| {
+                let batch = self.batch(&part);
+                desk.open(&batch.windows);
+                batch
+            });
+            let mut next = parts.next();
+            while let Some(batch) = next {
+                next = parts.next();
+                let computed = desk.compute(&batch, std::future::pending()).await;
+                for staged in computed.iter().flatten().flat_map(|window| &window.outputs) {
+                    // The folder goes as a whole at the end; this keeps it small.
+                    let _ = std::fs::remove_file(&staged.staged_at);
+                }
+                all.extend(batch.windows.iter().map(|window| window.start).zip(computed));
+            }
+            all
+        };
+        tokio::select! {
+            biased;
+            all = compute => all,
+            () = async { scan.run().await; std::future::pending().await } => Vec::new(),
+        }
+    }
+
+    /// A batch as it would be begun, of objects that are staged and never published.
+    fn batch(&self, plan: &BatchPlan) -> Batch {
+        let clock = self.checker.project.clock;
         let output = |object: ObjectSpec<'_>| BatchOutput {
             name: object.name.to_owned(),
             path: object.name.to_owned(),
             before: None,
-            att: AttemptId(project.clock.new_id()),
+            att: AttemptId(clock.new_id()),
             optional: false,
         };
         let window = |due: &DueWindow| BatchWindow {
@@ -130,11 +161,11 @@ impl Oracle<'_> {
             end: due.window.end(),
             rev: crate::id::Revision(1),
             reason: due.reason,
-            outputs: spec.objects().map(output).collect(),
+            outputs: self.checker.spec.objects().map(output).collect(),
         };
         let state = &self.foreseen.state;
-        let batch = Batch {
-            id: BatchId(project.clock.new_id()),
+        Batch {
+            id: BatchId(clock.new_id()),
             generation: state.generation,
             query: state.head.seq,
             references: None,
@@ -142,9 +173,12 @@ impl Oracle<'_> {
             empty: Vec::new(),
             base: EventTime::FIRST,
             aim: Aim::Compute,
-        };
-        let due = plan.windows.iter().map(|due| (due.window.start(), due.clone()));
-        let executor = Executor {
+        }
+    }
+
+    fn executor(&self) -> Executor<'_> {
+        let (project, spec) = (self.checker.project, self.checker.spec);
+        Executor {
             spec,
             engine: &project.engine,
             prepared: Some(self.prepared.clone()),
@@ -152,18 +186,12 @@ impl Oracle<'_> {
             listed: &self.foreseen.look.discovery.listed,
             references: &self.foreseen.look.references,
             ledger: &self.foreseen.ledger,
-            due: due.collect::<BTreeMap<_, _>>(),
+            due: BTreeMap::new(),
             staging: self.scratch.0.clone(),
             epoch: Epoch(0),
             // What was published may be compared whatever the limits are now.
             is_gated: false,
-        };
-        let computed = executor.compute(&batch, std::future::pending()).await;
-        for staged in computed.iter().flatten().flat_map(|window| &window.outputs) {
-            // The folder goes as a whole at the end; this keeps it small.
-            let _ = std::fs::remove_file(&staged.staged_at);
         }
-        computed
     }
 
     /// Whether `computed` has the rows that `window` was committed with.
