@@ -57,7 +57,7 @@ async fn check_store(project: &Project, spec: &PipelineSpec) -> Result<String, E
 async fn check_pipeline(project: &Project, spec: &PipelineSpec) -> Result<String, Vec<Error>> {
     let within = |why: Error| of_pipeline(spec, why);
     let session = Session::new(project, spec);
-    let opened = project.open(spec).await.map_err(|why| vec![within(why)])?;
+    let opened = project.open_for(&session).await.map_err(|why| vec![within(why)])?;
     let foreseen = project.foresee(&session, &opened, None).await;
     let foreseen = foreseen.map_err(|why| vec![within(why)])?;
     let found = &foreseen.look.discovery;

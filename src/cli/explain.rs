@@ -31,7 +31,7 @@ async fn look(
     window: Window,
 ) -> Result<ExplainView, Error> {
     let session = Session::new(project, spec);
-    let mut opened = project.open(spec).await?;
+    let mut opened = project.open_for(&session).await?;
     if let Some(state) = &mut opened.state {
         let wanted = state.wanted([window.start()]);
         opened.log.recall(state, wanted).await?;

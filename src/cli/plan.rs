@@ -85,7 +85,7 @@ fn behind(spec: &PipelineSpec, foreseen: &[(&PipelineSpec, Foreseen)]) -> Vec<Pi
 /// What the log would say once what is there was admitted.
 pub(super) async fn foresee_state(project: &Project, spec: &PipelineSpec) -> Result<State, Error> {
     let session = Session::new(project, spec);
-    let opened = project.open(spec).await?;
+    let opened = project.open_for(&session).await?;
     Ok(project.foresee(&session, &opened, None).await?.state)
 }
 
@@ -96,7 +96,7 @@ pub(super) async fn foresee(
     request: Option<&Request>,
 ) -> Result<(Foreseen, Option<Error>), Error> {
     let session = Session::new(project, spec);
-    let opened = project.open(spec).await?;
+    let opened = project.open_for(&session).await?;
     let mut foreseen = project.foresee(&session, &opened, request.cloned()).await?;
     // Where a file cannot be read, that is told, and what follows from it need not be.
     if !foreseen.look.discovery.unreadable.is_empty() {

@@ -51,7 +51,7 @@ pub(super) async fn status(
 
 async fn look(project: &Project, spec: &PipelineSpec) -> Result<StatusView, Error> {
     let session = Session::new(project, spec);
-    let opened = project.open(spec).await?;
+    let opened = project.open_for(&session).await?;
     let has_run = opened.state.is_some();
     let foreseen = project.foresee(&session, &opened, None).await?;
     Ok(crate::view::status(

@@ -104,7 +104,7 @@ async fn get_ready<'a>(
     report: &mut PipelineReport,
 ) -> Result<Option<Ready<'a>>> {
     let spec = session.spec;
-    let opened = project.open(spec).await?;
+    let opened = project.open_for(session).await?;
     let mut foreseen = project.foresee(session, &opened, None).await?;
     let is_asked = Inbox::new(opened.log.store().as_ref()).has_items().await?;
     if is_idle(spec, asked, &foreseen, observer, report) && !is_asked {
@@ -143,7 +143,7 @@ async fn get_ready<'a>(
     let (opened, foreseen, prepared) = if is_as_seen {
         (opened, foreseen, prepared)
     } else {
-        let opened = project.open(spec).await?;
+        let opened = project.open_for(session).await?;
         let foreseen = project.foresee(session, &opened, None).await?;
         if is_idle(spec, asked, &foreseen, observer, report) && !is_asked {
             return Ok(None);

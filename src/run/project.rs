@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::backend::{Backend, Backends, Connect};
+use super::session::Session;
 use super::shape;
 use crate::clock::Clock;
 use crate::commit::Identity;
@@ -188,16 +189,33 @@ impl Project {
     /// # Errors
     /// If the log or its ledger is damaged or cannot be read; if it has another shape.
     pub async fn open(&self, spec: &PipelineSpec) -> Result<Opened> {
+        self.open_beside(spec, std::future::ready(())).await
+    }
+
+    /// The same for `session`, which looks at the sources next: they are listed meanwhile, when it
+    /// is known what the log says, for a listing that is older would miss what it names.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_for(&self, session: &Session<'_>) -> Result<Opened> {
+        self.open_beside(session.spec, session.list_ahead()).await
+    }
+
+    async fn open_beside(
+        &self,
+        spec: &PipelineSpec,
+        beside: impl Future<Output = ()>,
+    ) -> Result<Opened> {
         let log = self.log(&spec.name);
         let state = log.open().await?.map(|opening| opening.state);
-        let ledger = match &state {
-            Some(state) => {
-                shape::check(spec, state)?;
-                read_ledger(log.store().as_ref(), state).await?
-            }
-            None => Ledger::default(),
+        let ledger = async {
+            let Some(state) = &state else { return Ok(Ledger::default()) };
+            shape::check(spec, state)?;
+            read_ledger(log.store().as_ref(), state).await
         };
-        Ok(Opened { log, state, ledger: Arc::new(ledger) })
+        let (ledger, ()) = tokio::join!(ledger, beside);
+        let ledger = Arc::new(ledger?);
+        Ok(Opened { log, state, ledger })
     }
 }
 

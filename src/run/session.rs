@@ -54,6 +54,13 @@ impl<'a> Session<'a> {
         Self { spec, sources: project.sources(spec), store_at: None }
     }
 
+    /// Lists the folders of the sources, for who looks at them next.
+    pub(super) async fn list_ahead(&self) {
+        let folders = self.spec.sources.iter().filter(|source| source.folder().is_some());
+        let stores = folders.filter_map(|source| self.sources.get(&source.table));
+        futures::future::join_all(stores.map(|store| store.list_ahead())).await;
+    }
+
     /// Bytes read from the sources so far.
     #[must_use]
     pub fn bytes_read(&self) -> u64 {

@@ -23,7 +23,7 @@ pub(super) async fn files(
     let (mut news, mut listed) = (Vec::new(), Vec::new());
     let mut has_files = false;
     // Both are in the order of keys.
-    for meta in store.store().list("").await.map_err(|why| unlisted(source, folder, why))? {
+    for meta in store.list().await.map_err(|why| unlisted(source, folder, why))? {
         if !is_wanted(&folder.glob, &meta.key) {
             continue;
         }

@@ -14,6 +14,7 @@ mod partition;
 mod reader;
 mod reference;
 mod scan;
+mod stored;
 mod thrift;
 mod upstream;
 
@@ -25,8 +26,9 @@ use futures::StreamExt;
 pub use caught::{caught, is_caught, marked};
 pub use event_time::{Judge, TimeColumn, Verdict};
 pub use partition::{PartitionColumn, partition_columns};
-pub use reader::{ATTEMPT, OpenFile, SourceStore, open, panicked};
+pub use reader::{ATTEMPT, OpenFile, open, panicked};
 pub use reference::{ReferenceTable, read_references, reference_versions};
+pub use stored::SourceStore;
 pub use upstream::{CommittedObject, Upstream, UpstreamWindow, WINDOW_START};
 
 use crate::error::{Code, Error, Result};

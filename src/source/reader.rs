@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
@@ -19,11 +18,12 @@ use parquet::file::metadata::{
 };
 
 use super::caught::caught;
-use super::kept::{Chunks, Kept};
+use super::kept::Chunks;
+use super::stored::SourceStore;
 use super::{caps, int96};
 use crate::error::{Code, Error, Result};
 use crate::id::AttemptId;
-use crate::store::{ObjectMeta, Store};
+use crate::store::ObjectMeta;
 
 /// How much of a file's end is fetched in the hope that the footer is in it: it is of few files of
 /// some hundred megabytes, and a small part of what is read of many small ones.
@@ -117,58 +117,13 @@ fn twin<'a>(names: impl Iterator<Item = &'a String>) -> Option<&'a str> {
     names.map(String::as_str).find(|name| !before.insert(name.to_lowercase()))
 }
 
-/// The store of one source, how much was read from it, and what of that is kept.
-#[derive(Debug)]
-pub struct SourceStore {
-    store: Arc<dyn Store>,
-    bytes_read: AtomicU64,
-    kept: Kept,
-}
-
-impl SourceStore {
-    /// Reads from `store`, and keeps nothing.
-    #[must_use]
-    pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
-        Self::keeping(store, 0)
-    }
-
-    /// Reads from `store`, and keeps up to `bytes_max` bytes of what a look at new files reads.
-    #[must_use]
-    pub fn keeping(store: Arc<dyn Store>, bytes_max: u64) -> Arc<Self> {
-        Arc::new(Self { store, bytes_read: AtomicU64::new(0), kept: Kept::new(bytes_max) })
-    }
-
-    /// The store itself.
-    #[must_use]
-    pub fn store(&self) -> &Arc<dyn Store> {
-        &self.store
-    }
-
-    /// What of its files is kept.
-    pub(super) fn kept(&self) -> &Kept {
-        &self.kept
-    }
-
-    /// Counts bytes that were read past the readers of this module.
-    pub(super) fn count(&self, bytes: usize) {
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        self.bytes_read.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Bytes of Parquet read so far.
-    #[must_use]
-    pub fn bytes_read(&self) -> u64 {
-        self.bytes_read.load(Ordering::Relaxed)
-    }
-}
-
 /// The object `seen`, with its footer, which is read unless it is kept.
 ///
 /// # Errors
 /// If it is not Parquet, cannot be read, or is not the version that was seen. Of what is kept, that
 /// is found when the first of its pages is read that is not.
 pub async fn open(store: &Arc<SourceStore>, seen: &ObjectMeta) -> Result<OpenFile> {
-    let Some((metadata, chunks)) = store.kept.of(seen) else {
+    let Some((metadata, chunks)) = store.kept().of(seen) else {
         return open_anew(store, seen).await;
     };
     let reader = StoreReader { kept: Some(chunks), ..StoreReader::new(store, seen) };
@@ -276,7 +231,7 @@ impl StoreReader {
     }
 
     fn name(&self) -> String {
-        self.source.store.name_of(&self.seen.key)
+        self.source.store().name_of(&self.seen.key)
     }
 
     /// Whether the file has what `range` asks for. A store may make room for it first.
@@ -299,7 +254,7 @@ impl StoreReader {
         if !unknown.is_empty() {
             read = self
                 .source
-                .store
+                .store()
                 .read_ranges(&self.seen, &unknown)
                 .await
                 .map_err(|why| ParquetError::External(Box::new(why)))?;

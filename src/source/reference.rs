@@ -10,7 +10,8 @@ use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
 use super::SourceStores;
 use super::caught::marked;
-use super::reader::{SourceStore, open_held, panicked};
+use super::reader::{open_held, panicked};
+use super::stored::SourceStore;
 use crate::error::{Code, Error, Result};
 use crate::hash::Sha256;
 use crate::ledger::InputVersion;

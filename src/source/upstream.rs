@@ -11,7 +11,8 @@ use crate::state::{CommittedOutput, State};
 use crate::store::ObjectMeta;
 use crate::time::EventTime;
 
-use super::reader::{OpenFile, SourceStore, open};
+use super::reader::{OpenFile, open};
+use super::stored::SourceStore;
 use super::{Listed, scan};
 
 /// The column that holds the start of the upstream's window.

@@ -28,7 +28,7 @@ pub(super) async fn recompute(checker: &mut Checker<'_>) -> Result<Recomputed> {
     let (project, spec) = (checker.project, checker.spec);
     let mut counts = Recomputed::default();
     let session = Session::new(project, spec);
-    let mut opened = project.open(spec).await?;
+    let mut opened = project.open_for(&session).await?;
     if let Some(state) = &mut opened.state {
         let wanted = state.wanted_whole();
         opened.log.recall(state, wanted).await?;
