@@ -85,8 +85,10 @@ fn ledger() -> Ledger {
                 event_range: Some((hour(n.saturating_sub(1)), hour(n))),
                 cells: before.into_iter().chain([(hour(n), 690)]).collect(),
                 ..FileRecord::empty(
-                    "events".to_owned(),
-                    format!("hour={n:06}/part-{part:04}.parquet"),
+                    FileId {
+                        table: "events".to_owned(),
+                        key: format!("hour={n:06}/part-{part:04}.parquet"),
+                    },
                     InputVersion { size: 7_000, mark: "1".to_owned(), sha256: None },
                     ProcessingTime::from_micros(hour(n).micros()),
                 )

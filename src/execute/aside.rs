@@ -2,7 +2,6 @@
 //! file that has some. Which they are was decided when the file was admitted; here they are read
 //! again, and must be as many.
 
-use std::collections::BTreeMap;
 use std::future::ready;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +24,7 @@ use crate::id::Epoch;
 use crate::ledger::{FileId, FileRecord, Ledger};
 use crate::plan::DueAside;
 use crate::source::{
-    Judge, Listed, OpenFile, PartitionColumn, SourceStores, TimeColumn, Verdict, caught,
+    Judge, Listing, OpenFile, PartitionColumn, SourceStores, TimeColumn, Verdict, caught,
     open_listed, panicked, partition_columns,
 };
 use crate::spec::{ObjectSpec, OnExpired, OnNullTime, PipelineSpec, QuarantineSpec, SourceSpec};
@@ -42,7 +41,7 @@ pub struct AsideExecutor<'a> {
     /// Where its inputs are.
     pub sources: &'a SourceStores,
     /// What its inputs were when they were listed.
-    pub listed: &'a BTreeMap<FileId, Listed>,
+    pub listed: &'a Listing,
     /// Its admitted inputs.
     pub ledger: &'a Ledger,
     /// What is due, in the order of the batch.
@@ -122,7 +121,7 @@ impl AsideExecutor<'_> {
 impl AsideExecutor<'_> {
     /// The columns that folders tell of the files of `table`.
     fn folders(&self, table: &str) -> Vec<PartitionColumn> {
-        let keys = self.listed.keys().filter(|id| id.table == table).map(|id| id.key.as_str());
+        let keys = self.listed.keys(table);
         let source = self.spec.source(table);
         source.map_or_else(Vec::new, |source| partition_columns(source, keys))
     }

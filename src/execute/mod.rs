@@ -48,9 +48,9 @@ pub use trace::{Search, row_fates};
 use crate::commit::{Batch, ComputedWindow};
 use crate::error::{Code, Error};
 use crate::id::Epoch;
-use crate::ledger::{FileId, Ledger};
+use crate::ledger::Ledger;
 use crate::plan::DueWindow;
-use crate::source::{Listed, SourceStores};
+use crate::source::{Listing, SourceStores};
 use crate::spec::PipelineSpec;
 use crate::state::{BatchWindow, FailedWindow, References};
 
@@ -66,7 +66,7 @@ pub struct Executor<'a> {
     /// Where its inputs are.
     pub sources: &'a SourceStores,
     /// What its inputs were when they were listed.
-    pub listed: &'a BTreeMap<FileId, Listed>,
+    pub listed: &'a Listing,
     /// The versions of its reference tables.
     pub references: &'a References,
     /// Its admitted inputs.

@@ -1,7 +1,7 @@
 //! Records as the text of a segment and back: one JSON document a line, a record and the generation
 //! that admitted it.
 
-use super::FileRecord;
+use super::{Admitted, FileRecord};
 use crate::id::Generation;
 
 /// The text of a segment that holds `records`.
@@ -22,9 +22,13 @@ pub fn encode(records: &[(Generation, &FileRecord)]) -> Result<Vec<u8>, String> 
 ///
 /// # Errors
 /// If a line is none.
-pub fn decode(bytes: &[u8]) -> Result<Vec<(Generation, FileRecord)>, String> {
+pub fn decode(bytes: &[u8]) -> Result<Vec<Admitted>, String> {
     // All at once: line by line it would be proven anew for every name in it.
     let text = std::str::from_utf8(bytes).map_err(|why| why.to_string())?;
-    let lines = text.split('\n').filter(|line| !line.is_empty());
-    lines.map(|line| serde_json::from_str(line).map_err(|why| why.to_string())).collect()
+    let mut records = Vec::with_capacity(text.lines().count());
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        let (generation, record) = serde_json::from_str(line).map_err(|why| why.to_string())?;
+        records.push(Admitted::new(record, generation));
+    }
+    Ok(records)
 }

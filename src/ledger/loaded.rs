@@ -25,10 +25,13 @@ pub(super) struct Loaded {
 
 impl Loaded {
     /// The newest of `files`: versions of one file are in the order of their admission.
-    pub(super) fn new(mut files: Vec<Admitted>) -> Self {
-        files.sort_by(|one, other| one.id.cmp(&other.id));
+    pub(super) fn new(pieces: Vec<Vec<Admitted>>) -> Self {
+        let mut files = Vec::with_capacity(pieces.iter().map(Vec::len).sum());
+        // One after another: each is freed when it is moved.
+        pieces.into_iter().for_each(|piece| files.extend(piece));
+        files.sort_by(|one, other| one.id().cmp(other.id()));
         files.dedup_by(|newer, older| {
-            let is_same = newer.id == older.id;
+            let is_same = newer.id() == older.id();
             if is_same {
                 newer.follow(older);
                 std::mem::swap(newer, older);
@@ -38,9 +41,9 @@ impl Loaded {
         let mut cells: BTreeMap<String, Vec<Share>> = BTreeMap::new();
         for (place, Admitted { record, .. }) in files.iter().enumerate() {
             let shares = record.cells.iter().map(|&(cell, rows)| Share { cell, place, rows });
-            match cells.get_mut(&record.table) {
+            match cells.get_mut(&record.id.table) {
                 Some(known) => known.extend(shares),
-                None => drop(cells.insert(record.table.clone(), shares.collect())),
+                None => drop(cells.insert(record.id.table.clone(), shares.collect())),
             }
         }
         for shares in cells.values_mut() {
@@ -51,7 +54,7 @@ impl Loaded {
 
     /// Where a file is, if it is known.
     pub(super) fn place_of(&self, id: &FileId) -> Option<usize> {
-        self.files.binary_search_by(|known| known.id.cmp(id)).ok()
+        self.files.binary_search_by(|known| known.id().cmp(id)).ok()
     }
 
     /// The file at a place.
@@ -66,8 +69,8 @@ impl Loaded {
 
     /// The same of the files of `table`.
     pub(super) fn files_of(&self, table: &str) -> impl Iterator<Item = (usize, &Admitted)> {
-        let first = self.files.partition_point(|known| known.id.table.as_str() < table);
-        self.files().skip(first).take_while(move |(_, known)| known.id.table == table)
+        let first = self.files.partition_point(|known| known.id().table.as_str() < table);
+        self.files().skip(first).take_while(move |(_, known)| known.id().table == table)
     }
 
     /// Rows of `table` in the cells that start from `start` to `end`, exclusive: the cell, the

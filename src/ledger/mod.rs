@@ -33,19 +33,20 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// The ledger that `admitted` leave: versions of one file in the order of their admission.
+    /// The ledger that `admitted` leave, in pieces as they were stored: versions of one file in the
+    /// order of their admission.
     #[must_use]
-    pub fn load(admitted: Vec<Admitted>) -> Self {
+    pub fn load(admitted: Vec<Vec<Admitted>>) -> Self {
         Self { loaded: Arc::new(Loaded::new(admitted)), ..Self::default() }
     }
 
     /// Takes in `record`, in place of an earlier version of the same file.
     pub fn admit(&mut self, record: FileRecord, generation: Generation) {
         let mut admitted = Admitted::new(record, generation);
-        if let Some(known) = self.file(&admitted.id) {
+        if let Some(known) = self.file(admitted.id()) {
             admitted.follow(known);
         }
-        self.replaced.extend(self.loaded.place_of(&admitted.id));
+        self.replaced.extend(self.loaded.place_of(admitted.id()));
         self.recent.admit(admitted);
     }
 
@@ -85,7 +86,7 @@ impl Ledger {
     ) -> BTreeMap<&str, (&FileRecord, u64)> {
         let mut files = BTreeMap::new();
         for (_, Admitted { record, .. }, rows) in self.shares(table, start, end) {
-            let (_, sum) = files.entry(record.key.as_str()).or_insert((record, 0_u64));
+            let (_, sum) = files.entry(record.id.key.as_str()).or_insert((record, 0_u64));
             *sum = sum.saturating_add(rows);
         }
         files
@@ -137,11 +138,11 @@ fn merged<'a>(
 ) -> impl Iterator<Item = (&'a FileId, &'a Admitted)> {
     let (mut one, mut other) = (one.peekable(), other.peekable());
     let files = std::iter::from_fn(move || match (one.peek(), other.peek()) {
-        (Some(first), Some(second)) if second.id < first.id => other.next(),
+        (Some(first), Some(second)) if second.id() < first.id() => other.next(),
         (None, _) => other.next(),
         _ => one.next(),
     });
-    files.map(|known| (&known.id, known))
+    files.map(|known| (known.id(), known))
 }
 
 #[cfg(test)]

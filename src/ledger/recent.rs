@@ -21,7 +21,7 @@ pub(super) struct Recent {
 impl Recent {
     /// Takes in `admitted`, in place of an earlier version of the same file.
     pub(super) fn admit(&mut self, admitted: Admitted) {
-        if let Some(place) = self.places.get(&admitted.id).copied() {
+        if let Some(place) = self.places.get(admitted.id()).copied() {
             self.forget_cells_of(place);
             self.index(place, &admitted);
             if let Some(known) = self.files.get_mut(place) {
@@ -31,7 +31,7 @@ impl Recent {
         }
         let place = self.files.len();
         self.index(place, &admitted);
-        self.places.insert(admitted.id.clone(), place);
+        self.places.insert(admitted.id().clone(), place);
         self.files.push(admitted);
     }
 
@@ -39,7 +39,7 @@ impl Recent {
         if record.cells.is_empty() {
             return;
         }
-        let cells = self.cells.entry(record.table.clone()).or_default();
+        let cells = self.cells.entry(record.id.table.clone()).or_default();
         for (start, rows) in &record.cells {
             cells.entry(*start).or_default().push((place, *rows));
         }
@@ -48,7 +48,7 @@ impl Recent {
     /// Takes the file at `place` out of the index.
     fn forget_cells_of(&mut self, place: usize) {
         let Some(Admitted { record, .. }) = self.files.get(place) else { return };
-        let Some(cells) = self.cells.get_mut(&record.table) else { return };
+        let Some(cells) = self.cells.get_mut(&record.id.table) else { return };
         for (start, _) in &record.cells {
             if let Some(files) = cells.get_mut(start) {
                 files.retain(|(other, _)| *other != place);

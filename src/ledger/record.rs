@@ -25,10 +25,9 @@ pub struct InputVersion {
 /// One admitted version of one input file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRecord {
-    /// The table this file is a source of.
-    pub table: String,
-    /// The key relative to the source's path.
-    pub key: String,
+    /// Which file.
+    #[serde(flatten)]
+    pub id: FileId,
     /// Which bytes.
     pub version: InputVersion,
     /// When the file arrived: its last-modified.
@@ -81,15 +80,9 @@ impl FileRecord {
 
     /// A version of a file without a row.
     #[must_use]
-    pub fn empty(
-        table: String,
-        key: String,
-        version: InputVersion,
-        arrived_at: ProcessingTime,
-    ) -> Self {
+    pub fn empty(id: FileId, version: InputVersion, arrived_at: ProcessingTime) -> Self {
         Self {
-            table,
-            key,
+            id,
             version,
             arrived_at,
             rows: 0,
@@ -109,8 +102,8 @@ impl FileRecord {
     /// What is left of a file that is gone for good.
     #[must_use]
     pub fn without_rows(&self) -> Self {
-        let (table, key, version) = (self.table.clone(), self.key.clone(), self.version.clone());
-        Self { removed: true, ..Self::empty(table, key, version, self.arrived_at) }
+        let (id, version) = (self.id.clone(), self.version.clone());
+        Self { removed: true, ..Self::empty(id, version, self.arrived_at) }
     }
 
     /// Rows in the cells that start from `start` to `end`, exclusive.
@@ -134,8 +127,6 @@ pub struct FileId {
 /// A record and the generation that admitted it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admitted {
-    /// Which file it is of.
-    pub id: FileId,
     /// The record.
     pub record: FileRecord,
     /// The generation it came with.
@@ -146,8 +137,13 @@ impl Admitted {
     /// `record`, admitted with `generation`.
     #[must_use]
     pub fn new(record: FileRecord, generation: Generation) -> Self {
-        let id = FileId { table: record.table.clone(), key: record.key.clone() };
-        Self { id, record, generation }
+        Self { record, generation }
+    }
+
+    /// Which file it is of.
+    #[must_use]
+    pub fn id(&self) -> &FileId {
+        &self.record.id
     }
 
     /// Notes that this came after `known`, of the same file.

@@ -69,11 +69,11 @@ pub async fn read_ledger(store: &dyn Store, state: &State) -> Result<Ledger> {
     let pieces = texts.map_ok(|text| futures::stream::iter(text.pieces().map(Ok))).try_flatten();
     let decoded = pieces.map_ok(|piece| on_a_thread(move || piece.decode()));
     let mut decoded = std::pin::pin!(decoded.try_buffered(DECODES_AT_ONCE));
-    let mut files = Vec::new();
-    while let Some(more) = decoded.try_next().await? {
-        files.extend(more);
+    let mut pieces = Vec::new();
+    while let Some(piece) = decoded.try_next().await? {
+        pieces.push(piece);
     }
-    on_a_thread(move || Ok(Ledger::load(files))).await
+    on_a_thread(move || Ok(Ledger::load(pieces))).await
 }
 
 /// What a segment says, or a part of it: whole lines.
@@ -118,9 +118,7 @@ impl Text {
 
     fn decode(&self) -> Result<Vec<Admitted>> {
         let records = ledger::decode(&self.bytes);
-        let records = records.map_err(|why| damaged(&self.name, &format!("says: {why}")))?;
-        let records = records.into_iter();
-        Ok(records.map(|(generation, record)| Admitted::new(record, generation)).collect())
+        records.map_err(|why| damaged(&self.name, &format!("says: {why}")))
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Code, Error};
-use crate::ledger::{FileId, FileRecord, Ledger};
+use crate::ledger::{FileRecord, Ledger};
 use crate::spec::{OnExpired, PipelineSpec, SourceSpec};
 use crate::state::{Inputs, LateKind, LateWindow, RowCounts, SegmentRef, State};
 use crate::time::{EventTime, Span};
@@ -56,7 +56,7 @@ pub fn admission(
     let mut late = BTreeMap::<EventTime, LateWindow>::new();
     for record in records {
         if let Some((_, last)) = record.event_range {
-            let seen = last_event_at.entry(&record.table).or_insert(last);
+            let seen = last_event_at.entry(&record.id.table).or_insert(last);
             *seen = (*seen).max(last);
         }
         if record.settles {
@@ -96,15 +96,15 @@ pub fn judge_lateness(
     let Some(watermark) = state.watermark else { return (records, Vec::new()) };
     let (mut judged, mut refused) = (Vec::with_capacity(records.len()), Vec::new());
     for mut record in records {
-        let source = spec.source(&record.table);
+        let source = spec.source(&record.id.table);
         let Some((source, allowed)) =
             source.and_then(|source| Some((source, source.allowed_lateness?)))
         else {
             judged.push(record);
             continue;
         };
-        let id = FileId { table: record.table.clone(), key: record.key.clone() };
-        let before = ledger.file(&id).map(|known| &known.record);
+        let id = &record.id;
+        let before = ledger.file(id).map(|known| &known.record);
         let is_expired = |cell: EventTime| {
             let Some(home) = spec.grid.window_at(cell) else { return false };
             home.end().plus(allowed).is_some_and(|end| end <= watermark)
@@ -140,7 +140,7 @@ fn expired_error(
         1 => format!("they belong to {first}"),
         many => format!("they belong to {many} windows, from {first} to {last}"),
     };
-    let name = source.name_of(&record.key);
+    let name = source.name_of(&record.id.key);
     let watermark = spec.grid.local_instant(watermark);
     let text = format!("{name} has rows that are too late for their windows: {rows}");
     Error::new(Code::Expired, text)
@@ -158,9 +158,10 @@ fn touched(
     ledger: &Ledger,
     record: &FileRecord,
 ) -> Vec<(Window, LateKind, u64)> {
-    let id = FileId { table: record.table.clone(), key: record.key.clone() };
-    let before = ledger.file(&id).map(|admitted| &admitted.record);
-    let is_chained = spec.source(&record.table).is_some_and(|source| source.upstream().is_some());
+    let id = &record.id;
+    let before = ledger.file(id).map(|admitted| &admitted.record);
+    let is_chained =
+        spec.source(&record.id.table).is_some_and(|source| source.upstream().is_some());
     let why = match before {
         _ if is_chained => LateKind::UpstreamChanged,
         None => LateKind::LateData,
@@ -170,7 +171,7 @@ fn touched(
     if state.windows.is_empty() && state.empty.is_empty() {
         return Vec::new();
     }
-    let reach = spec.reach(&record.table);
+    let reach = spec.reach(&record.id.table);
     let cells = record.cells.iter().chain(before.iter().flat_map(|before| &before.cells));
     let windows = reach.touched(&spec.grid, cells.map(|(cell, _)| *cell));
     let touched = windows.filter_map(|window| {
@@ -208,7 +209,7 @@ pub fn admissions(spec: &PipelineSpec, records: Vec<FileRecord>) -> Vec<Vec<File
 
 /// How many windows see a row of `record`, as far as that matters.
 fn windows_seeing(spec: &PipelineSpec, record: &FileRecord) -> usize {
-    let reach = spec.reach(&record.table);
+    let reach = spec.reach(&record.id.table);
     if reach.is_none() {
         return record.cells.len();
     }

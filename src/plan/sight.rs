@@ -72,7 +72,7 @@ impl<'a> Sight<'a> {
                 } else {
                     record.rows_between(window.start(), window.end())
                 };
-                let file = FileId { table: record.table.clone(), key: record.key.clone() };
+                let file = record.id.clone();
                 let margin = all.saturating_sub(rows);
                 inputs.push((record, WindowInput { file, rows, margin }));
             }

@@ -11,12 +11,11 @@ use crate::commit::{Aim, Batch, ComputedWindow};
 use crate::error::{Code, Error, Result};
 use crate::execute::{Desk, Executor};
 use crate::id::{AttemptId, BatchId, Seq};
-use crate::ledger::FileId;
 use crate::log::{sweep_staging, unstage};
 use crate::plan::{BATCH_BYTES_MAX, BatchPlan, DueWindow, Plan, batches};
 use crate::publish::Compute;
 use crate::report::{Observer, PipelineReport, RunEvent};
-use crate::source::Listed;
+use crate::source::Listing;
 use crate::spec::{ObjectSpec, OnViolation, QuarantineSpec};
 use crate::state::{BatchOutput, BatchWindow, FailedWindow, TimeRange};
 use crate::time::EventTime;
@@ -44,7 +43,7 @@ impl Worker<'_> {
     async fn compute_and_publish(
         &mut self,
         plan: &Plan,
-        listed: &BTreeMap<FileId, Listed>,
+        listed: &Listing,
         stop: &Stop,
         observer: &dyn Observer,
         report: &mut PipelineReport,

@@ -124,13 +124,14 @@ impl<'a> Session<'a> {
     ) -> Option<Result<Planned>> {
         let mut last = None;
         for (place, source) in self.spec.sources.iter().enumerate() {
-            let admitted = look.discovery.listed.keys().filter(|id| id.table == source.table);
-            let admitted = admitted.filter_map(|id| Some((ledger.file(id)?.generation, id)));
+            let id_of = |key: &str| FileId { table: source.table.clone(), key: key.to_owned() };
+            let admitted = look.discovery.listed.keys(&source.table).map(id_of);
+            let admitted = admitted.filter_map(|id| Some((ledger.file(&id)?.generation, id)));
             let mut newest: Vec<_> = admitted.collect();
             newest.sort_unstable();
             for (_, id) in newest.into_iter().rev().take(NEWEST_MAX) {
                 // A file that cannot be read is told where its windows are computed.
-                let Some((file, version)) = self.open(look, ledger, id).await else { continue };
+                let Some((file, version)) = self.open(look, ledger, &id).await else { continue };
                 let known = columns.get_mut(place)?;
                 let Some(more) = gained_columns(source, known, &file, &id.key, version) else {
                     continue;
@@ -235,7 +236,9 @@ impl<'a> Session<'a> {
         ledger: &Ledger,
     ) -> Result<Option<Columns>> {
         let discovery = &look.discovery;
-        let listed = discovery.listed.iter().filter(|(id, _)| id.table == source.table);
+        let listed = discovery.listed.of(&source.table).iter().map(|listed| {
+            (FileId { table: source.table.clone(), key: listed.key().to_owned() }, listed)
+        });
         let Some(store) = self.sources.get(&source.table) else { return Ok(None) };
         let rank = |id: &FileId| match ledger.file(id) {
             Some(known) if known.record.rows > 0 => (false, known.generation),
@@ -243,17 +246,18 @@ impl<'a> Session<'a> {
             None => (true, Generation(u64::MAX)),
         };
         let mut files: Vec<_> = listed.collect();
-        files.sort_by_key(|(id, _)| (rank(id), *id));
+        // In the order of keys where ranks are equal.
+        files.sort_by_key(|(id, _)| rank(id));
         let mut first_failure = None;
         for (id, listed_as) in files {
             match open_listed(store, listed_as).await {
                 Ok(file) => {
-                    let version = ledger.file(id).map(|known| known.record.version.clone());
+                    let version = ledger.file(&id).map(|known| known.record.version.clone());
                     let version = version.unwrap_or_else(unknown);
                     return file_columns(source, &file, &id.key, &version).map(Some);
                 }
                 // Its pipeline is at work on it: windows that need it wait.
-                Err(why) if why.code() == Code::InputChanged && discovery.held.contains(id) => {}
+                Err(why) if why.code() == Code::InputChanged && discovery.held.contains(&id) => {}
                 Err(why) => first_failure = first_failure.or(Some(why)),
             }
         }
@@ -263,8 +267,7 @@ impl<'a> Session<'a> {
 
 /// What SQL sees of `source`, whose files have these columns.
 pub(super) fn table_of(source: &SourceSpec, look: &Look, columns: &Columns) -> Result<TableSchema> {
-    let listed = look.discovery.listed.keys().filter(|id| id.table == source.table);
-    table_schema(source, columns, listed.map(|id| id.key.as_str()))
+    table_schema(source, columns, look.discovery.listed.keys(&source.table))
 }
 
 /// The version of a file that was not admitted: it is looked at again once it is.

@@ -44,8 +44,7 @@ pub async fn trace(project: &Project, spec: &PipelineSpec, asked: &AskedTrace) -
     let look = project.look(&session, state.as_ref(), &ledger).await?;
     let mut state = state.unwrap_or_else(|| State::before_first_run(spec.name.clone()));
     let planned = session.prepare(&project.engine, &look, &ledger, &state).await?;
-    let listed = look.discovery.listed.keys();
-    let news = listed.filter(|id| ledger.file(id).is_none()).count();
+    let news = count_news(&look, &ledger);
     told.not_admitted = u64::try_from(news).unwrap_or(u64::MAX);
     let unread = unreadable(&look, &ledger);
     let tracer = Tracer { project, session: &session, look: &look, ledger: &ledger, planned };
@@ -98,12 +97,21 @@ struct Found<'a> {
     row: FoundRow,
 }
 
+/// How many files are listed that the ledger does not have.
+fn count_news(look: &Look, ledger: &Ledger) -> usize {
+    let news_of = |table: &str| {
+        let known: BTreeSet<&str> = ledger.files_of(table).map(|(id, _)| &*id.key).collect();
+        look.discovery.listed.keys(table).filter(|key| !known.contains(key)).count()
+    };
+    look.discovery.listed.tables().map(news_of).sum()
+}
+
 /// Files of the ledger whose admitted version is not to be had, and why not.
 fn unreadable(look: &Look, ledger: &Ledger) -> BTreeMap<FileId, String> {
     let discovery = &look.discovery;
     let news = discovery.records.iter().filter(|record| !record.settles);
     let news: BTreeSet<(&str, &str)> =
-        news.map(|record| (record.table.as_str(), record.key.as_str())).collect();
+        news.map(|record| (record.id.table.as_str(), record.id.key.as_str())).collect();
     let mut unread = BTreeMap::new();
     for (id, known) in ledger.files().filter(|(_, known)| !known.record.removed) {
         let listed = discovery.listed.get(id);

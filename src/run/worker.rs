@@ -292,8 +292,10 @@ impl<'a> Worker<'a> {
         let segments = &self.state().segments;
         let stay = segments.len().saturating_sub(usize::try_from(replaces).unwrap_or(usize::MAX));
         let first = segments.get(stay).map_or(generation, |segment| segment.first);
-        let news: BTreeSet<(&str, &str)> =
-            records.iter().map(|record| (record.table.as_str(), record.key.as_str())).collect();
+        let news: BTreeSet<(&str, &str)> = records
+            .iter()
+            .map(|record| (record.id.table.as_str(), record.id.key.as_str()))
+            .collect();
         let stands = self.ledger.files().filter(|(id, known)| {
             known.generation >= first && !news.contains(&(id.table.as_str(), id.key.as_str()))
         });

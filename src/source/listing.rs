@@ -31,19 +31,20 @@ pub(super) async fn files(
         while known.next_if(|(id, _)| id.key < meta.key).is_some() {}
         let known = known.next_if(|(id, _)| id.key == meta.key);
         let known = known.map(|(_, known)| compare(&known.record, &meta));
-        let id = FileId { table: source.table.clone(), key: meta.key.clone() };
         if !matches!(known, Some(Known::Same)) {
             // Still being written: a new file is not there yet, a new version neither, and the old
             // one is gone. Windows that need it wait.
             if now.since(meta.modified_at) < folder.settle {
-                known.is_some().then(|| found.held.insert(id));
+                if known.is_some() {
+                    found.held.insert(FileId { table: source.table.clone(), key: meta.key });
+                }
                 continue;
             }
             news.push(meta.clone());
         }
-        listed.push((id, Listed::File(meta)));
+        listed.push(Listed::File(meta));
     }
-    found.listed.append(&mut listed.into_iter().collect());
+    found.listed.insert(&source.table, listed);
     let is_known = missing(source, ledger, found);
     if is_known && !has_files {
         return Err(Error::new(
@@ -73,14 +74,13 @@ fn is_wanted(glob: &glob::Pattern, key: &str) -> bool {
 /// Notes the files of `source` in the ledger that are not listed any more. Whether it has any.
 fn missing(source: &SourceSpec, ledger: &Ledger, found: &mut Discovery) -> bool {
     let Discovery { listed, held, missing, records, .. } = found;
-    let first = FileId { table: source.table.clone(), key: String::new() };
-    let mut listed = listed.range(first..).map(|(id, _)| id).peekable();
+    let mut listed = listed.keys(&source.table).peekable();
     let mut had_files = false;
     for (id, known) in ledger.files_of(&source.table).filter(|(_, known)| !known.record.removed) {
         had_files = true;
         // Both are in the order of keys.
-        while listed.next_if(|listed| *listed < id).is_some() {}
-        if listed.next_if(|listed| *listed == id).is_some() || held.contains(id) {
+        while listed.next_if(|listed| **listed < *id.key).is_some() {}
+        if listed.next_if(|listed| **listed == *id.key).is_some() || held.contains(id) {
             continue;
         }
         match source.on_removed {
@@ -112,19 +112,20 @@ pub(super) fn committed(
     ledger: &Ledger,
     found: &mut Discovery,
 ) -> Result<Vec<UpstreamWindow>> {
-    let mut news = Vec::new();
+    let (mut news, mut listed) = (Vec::new(), Vec::with_capacity(upstream.windows.len()));
     for window in &upstream.windows {
         let id = FileId { table: source.table.clone(), key: window.output.path.clone() };
         let is_same = |record: &FileRecord| record.version.mark == window.version().mark;
         let is_known = ledger.file(&id).is_some_and(|known| is_same(&known.record));
         // What may be replaced at any moment is not read: it is news once it is committed.
         if window.is_in_doubt {
-            found.held.insert(id.clone());
+            found.held.insert(id);
         } else if !is_known {
             news.push(window.clone());
         }
-        found.listed.insert(id, window.listed());
+        listed.push(window.listed());
     }
+    found.listed.insert(&source.table, listed);
     if missing(source, ledger, found) && upstream.windows.is_empty() {
         let text = format!("source {} had rows, and its pipeline has none now", source.table);
         return Err(Error::new(Code::SourceMissing, text)

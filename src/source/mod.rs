@@ -9,6 +9,7 @@ mod caught;
 mod event_time;
 mod int96;
 mod kept;
+mod listed;
 mod listing;
 mod partition;
 mod reader;
@@ -25,6 +26,7 @@ use futures::StreamExt;
 
 pub use caught::{caught, is_caught, marked};
 pub use event_time::{Judge, TimeColumn, Verdict};
+pub use listed::{Listed, Listing};
 pub use partition::{PartitionColumn, partition_columns};
 pub use reader::{ATTEMPT, OpenFile, open, panicked};
 pub use reference::{ReferenceTable, read_references, reference_versions};
@@ -60,28 +62,7 @@ pub struct Discovery {
     /// Listed files that cannot be read, and why; they are left out as long as that is so.
     pub left_out: Vec<Error>,
     /// Everything that was listed and belongs to a source.
-    pub listed: BTreeMap<FileId, Listed>,
-}
-
-/// Where the bytes of an input are, and how to know that they are the right ones.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listed {
-    /// A file: it must still be as it was listed.
-    File(ObjectMeta),
-    /// What another pipeline committed: it must have those bytes.
-    Committed(CommittedObject),
-}
-
-impl Listed {
-    /// Whether it is, as far as size and mark tell, of this version. What another pipeline commits
-    /// is told apart by its log instead.
-    #[must_use]
-    pub fn has_version(&self, version: &InputVersion) -> bool {
-        match self {
-            Self::File(meta) => (meta.size, &meta.mark) == (version.size, &version.mark),
-            Self::Committed(_) => true,
-        }
-    }
+    pub listed: Listing,
 }
 
 impl Discovery {
@@ -150,7 +131,7 @@ pub async fn discover(
             Err(why) => found.unreadable.push(why),
         }
     }
-    found.records.sort_by(|a, b| (&a.table, &a.key).cmp(&(&b.table, &b.key)));
+    found.records.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(found)
 }
 

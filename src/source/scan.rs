@@ -15,7 +15,7 @@ use super::kept::Chunks;
 use super::reader::{OpenFile, open_anew, panicked};
 use super::stored::SourceStore;
 use crate::error::{Code, Error, Result};
-use crate::ledger::{Delays, FileRecord, InputVersion};
+use crate::ledger::{Delays, FileId, FileRecord, InputVersion};
 use crate::spec::{OnCorruptFile, OnNullTime, PipelineSpec, SourceSpec};
 use crate::store::ObjectMeta;
 use crate::time::EventTime;
@@ -150,7 +150,7 @@ fn record(
     }
     let rows = file.metadata.metadata().file_metadata().num_rows();
     let version = InputVersion { size: seen.size, mark: seen.mark.clone(), sha256: None };
-    let (table, key) = (source.table.clone(), seen.key.clone());
+    let id = FileId { table: source.table.clone(), key: seen.key.clone() };
     Ok(FileRecord {
         rows: u64::try_from(rows).unwrap_or_default(),
         bytes_in_memory: bytes_in_memory(file),
@@ -159,7 +159,7 @@ fn record(
         delays: counts.delays,
         null_time: counts.null_time,
         future: counts.future,
-        ..FileRecord::empty(table, key, version, seen.modified_at)
+        ..FileRecord::empty(id, version, seen.modified_at)
     })
 }
 

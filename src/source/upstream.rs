@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::{Code, Error, Result};
 use crate::hash::{ContentHash, Sha256};
 use crate::id::AttemptId;
-use crate::ledger::{Delays, FileRecord, InputVersion};
+use crate::ledger::{Delays, FileId, FileRecord, InputVersion};
 use crate::spec::{PipelineSpec, SourceSpec};
 use crate::state::{CommittedOutput, State};
 use crate::store::ObjectMeta;
@@ -89,13 +89,13 @@ pub(super) async fn record(
     let cell = source.margins.cell_at(&spec.grid, window.start);
     let rows = window.output.rows;
     let has_rows = cell.filter(|_| rows > 0);
-    let (table, key) = (source.table.clone(), window.output.path.clone());
+    let id = FileId { table: source.table.clone(), key: window.output.path.clone() };
     Ok(FileRecord {
         rows,
         bytes_in_memory: scan::bytes_in_memory(&file),
         event_range: has_rows.map(|_| (window.start, window.start)),
         cells: has_rows.map(|cell| (cell.start(), rows)).into_iter().collect(),
-        ..FileRecord::empty(table, key, window.version(), meta.modified_at)
+        ..FileRecord::empty(id, window.version(), meta.modified_at)
     })
 }
 

@@ -211,8 +211,10 @@ fn cook_ledger_of(project: &Project, pipeline: &str, key: &str, change: impl Fn(
         let Body::Inputs(inputs) = &mut entry.body else { return };
         let path: PathBuf = state.join(&inputs.segment.key);
         let mut records = ledger::decode(&fs::read(&path).unwrap()).unwrap();
-        records.iter_mut().map(|(_, record)| record).filter(|one| one.key == key).for_each(&change);
-        let stored: Vec<_> = records.iter().map(|(admitted, record)| (*admitted, record)).collect();
+        let of_key = records.iter_mut().map(|known| &mut known.record);
+        of_key.filter(|record| record.id.key == key).for_each(&change);
+        let stored: Vec<_> =
+            records.iter().map(|known| (known.generation, &known.record)).collect();
         let bytes = ledger::encode(&stored).unwrap();
         inputs.segment.len = bytes.len() as u64;
         inputs.segment.sha256 = Sha256::of(&bytes);

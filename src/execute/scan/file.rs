@@ -17,7 +17,7 @@ use crate::execute::columns::{Origin, origins};
 use crate::execute::table::AddedColumn;
 use crate::ledger::{FileId, FileRecord, Ledger};
 use crate::source::{
-    Judge, Listed, OpenFile, SourceStore, SourceStores, TimeColumn, Verdict, open_listed,
+    Judge, Listed, Listing, OpenFile, SourceStore, SourceStores, TimeColumn, Verdict, open_listed,
 };
 use crate::spec::{PipelineSpec, SourceSpec};
 use crate::time::EventTime;
@@ -47,7 +47,7 @@ impl Input {
     pub(in crate::execute) fn find(
         spec: &PipelineSpec,
         sources: &SourceStores,
-        listed: &std::collections::BTreeMap<FileId, Listed>,
+        listed: &Listing,
         ledger: &Ledger,
         id: &FileId,
     ) -> Result<Self> {
@@ -68,7 +68,7 @@ impl Input {
 
     /// The file's name, for messages.
     pub(in crate::execute) fn name(&self) -> String {
-        self.store.store().name_of(&self.record.key)
+        self.store.store().name_of(&self.record.id.key)
     }
 }
 
@@ -119,7 +119,7 @@ impl FileScan {
         let Input { source, record, .. } = input;
         let file = input.open().await?;
         let no_time =
-            || Error::new(Code::Bug, format!("the event time of {} is not known", record.key));
+            || Error::new(Code::Bug, format!("the event time of {} is not known", record.id.key));
         let times = match (&source.event_time, record.event_range) {
             (Some(_), _) => {
                 RowTimes::Column(TimeColumn::find(source, file.schema(), &file.name())?)
@@ -128,7 +128,7 @@ impl FileScan {
         };
         let (origins, roots) = origins(source, &file, schema, added, times.column())?;
         Ok(Self {
-            key: Arc::from(record.key.as_str()),
+            key: Arc::from(record.id.key.as_str()),
             is_told_apart: source.is_judged() || !source.reach().is_none(),
             judge: Judge::new(record.arrived_at, source.max_future),
             schema: schema.clone(),

@@ -378,8 +378,7 @@ impl Executor<'_> {
     /// The columns of `table` that are not in its files.
     pub(super) fn added(&self, table: &str) -> Vec<AddedColumn> {
         let Some(source) = self.spec.source(table) else { return Vec::new() };
-        let listed = self.listed.keys().filter(|id| id.table == table);
-        added_columns(source, listed.map(|id| id.key.as_str()))
+        added_columns(source, self.listed.keys(table))
     }
 
     /// The rows that matter to `due`, by table, in their order; nothing is computed from them.

@@ -280,7 +280,6 @@ fn file(name: &str, hours: &[&str]) -> FileRecord {
 
 /// A version of a file with so many rows in the middle of these hours, ascending.
 pub(crate) fn record(name: &str, rows: &[(i64, u64)]) -> FileRecord {
-    let FileId { table, key } = file_id(name);
     let middle = |(n, _): &(i64, u64)| hour(*n).plus(HALF_AN_HOUR).unwrap();
     let total = rows.iter().map(|(_, rows)| rows).sum();
     let version = InputVersion { size: 100 * total, mark: format!("{rows:?}"), sha256: None };
@@ -289,7 +288,7 @@ pub(crate) fn record(name: &str, rows: &[(i64, u64)]) -> FileRecord {
         bytes_in_memory: 1000 * total,
         event_range: rows.first().map(middle).zip(rows.last().map(middle)),
         cells: rows.iter().map(|(n, rows)| (hour(*n), *rows)).collect(),
-        ..FileRecord::empty(table, key, version, ProcessingTime::from_micros(0))
+        ..FileRecord::empty(file_id(name), version, ProcessingTime::from_micros(0))
     }
 }
 

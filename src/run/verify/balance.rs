@@ -92,7 +92,7 @@ impl Auditor<'_> {
             pipeline: self.spec.name.clone(),
             window: None,
             kind: ProblemKind::Balance,
-            path: source.name_of(&record.key),
+            path: source.name_of(&record.id.key),
             message,
         }
     }
@@ -127,7 +127,7 @@ impl Auditor<'_> {
         let by_path: BTreeMap<_, _> =
             windows.map(|window| (window.output.path.as_str(), window)).collect();
         let look = |record: &FileRecord| {
-            let window = by_path.get(record.key.as_str())?;
+            let window = by_path.get(record.id.key.as_str())?;
             let is_same = window.version().mark == record.version.mark;
             let (then, now) = (record.rows, window.output.rows);
             let text = || format!("its pipeline committed {now} rows, the ledger has {then}");
@@ -144,7 +144,7 @@ impl Auditor<'_> {
         record: &FileRecord,
     ) -> Result<Option<Problem>> {
         let Some(store) = stores.get(&source.table) else { return Ok(None) };
-        let Some(meta) = store.store().head(&record.key).await? else { return Ok(None) };
+        let Some(meta) = store.store().head(&record.id.key).await? else { return Ok(None) };
         let InputVersion { size, mark, sha256 } = &record.version;
         if (meta.size, &meta.mark) != (*size, mark) {
             return Ok(None);
@@ -159,7 +159,7 @@ impl Auditor<'_> {
             Err(why) => return Err(why),
         };
         // A mark so young may be that of two versions.
-        if sha256.is_some() && store.store().sha256(&record.key).await? != *sha256 {
+        if sha256.is_some() && store.store().sha256(&record.id.key).await? != *sha256 {
             return Ok(None);
         }
         Ok(Some(self.of_file(source, record, text)))

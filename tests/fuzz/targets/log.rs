@@ -2,7 +2,7 @@
 
 use highwater::hash::Sha256;
 use highwater::id::{Epoch, PipelineName, RequestId, Seq, StoreId};
-use highwater::ledger::{self, Ledger};
+use highwater::ledger::{self, Admitted, Ledger};
 use highwater::state::checkpoint::{self, decode_windows, encode_windows};
 use highwater::state::codec::{self, decode, encode};
 use highwater::state::{Entry, SegmentRef, State};
@@ -181,12 +181,12 @@ pub(crate) fn facts(bytes: &[u8]) {
 /// A segment of the ledger.
 pub(crate) fn segment(bytes: &[u8]) {
     let Ok(records) = ledger::decode(bytes) else { return };
-    let borrowed: Vec<_> = records.iter().map(|(since, record)| (*since, record)).collect();
+    let borrowed: Vec<_> = records.iter().map(|known| (known.generation, &known.record)).collect();
     let encoded = ledger::encode(&borrowed).expect("what was read can be written");
     assert_eq!(ledger::decode(&encoded).as_ref(), Ok(&records));
     let (first, last) = (EventTime::from_micros(i64::MIN), EventTime::from_micros(i64::MAX));
     let mut ledger = Ledger::default();
-    for (generation, record) in records {
+    for Admitted { record, generation } in records {
         let _ = (record.expired_rows(), record.delays.rows(), record.delays.quantile(0.5));
         assert_eq!(record.without_rows().rows_between(first, last), 0);
         ledger.admit(record, generation);

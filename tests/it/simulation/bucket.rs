@@ -80,6 +80,8 @@ pub(crate) struct Bucket {
     pub(crate) faults: Option<Faults>,
     pub(crate) watcher: Watcher,
     pub(crate) appends: Vec<Append>,
+    /// How many writes have landed that their sender had given up.
+    pub(crate) landed: u64,
     /// All writes and what became of them, in words.
     pub(crate) trace: Vec<String>,
 }
@@ -146,6 +148,7 @@ impl Bucket {
     /// What was sent long ago arrives.
     pub(crate) fn land(&mut self, now: u64, sent: &Delivery) {
         let landed = self.carry_out(now, sent);
+        self.landed += u64::from(landed);
         let what = if landed { "landed" } else { "had no effect" };
         if self.watcher.is_superseded(sent.pid) {
             SOMETIMES.note("late landing after takeover");
