@@ -27,8 +27,9 @@ impl Loaded {
     /// The newest of `files`: versions of one file are in the order of their admission.
     pub(super) fn new(pieces: Vec<Vec<Admitted>>) -> Self {
         let mut files = Vec::with_capacity(pieces.iter().map(Vec::len).sum());
-        // One after another: each is freed when it is moved.
-        pieces.into_iter().for_each(|piece| files.extend(piece));
+        for piece in pieces {
+            files.extend(piece);
+        }
         files.sort_by(|one, other| one.id().cmp(other.id()));
         files.dedup_by(|newer, older| {
             let is_same = newer.id() == older.id();
