@@ -3,6 +3,7 @@
 //! Inputs are whatever was put there, links inside the folder among it. Outputs are files that we
 //! put there: whoever looks for those follows no link.
 
+use std::fmt::Write;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::ops::Range;
@@ -172,7 +173,12 @@ impl LocalStore {
 /// Another mark means other bytes. The inode is left out, so that a folder that was moved or
 /// restored with its times still holds the same versions.
 pub(super) fn mark(metadata: &Metadata) -> String {
-    format!("{}-{}.{:09}", metadata.len(), metadata.mtime(), metadata.mtime_nsec())
+    // Of most files it fits: what grows while it is written is moved.
+    let mut mark = String::with_capacity(32);
+    let (len, seconds, nanos) = (metadata.len(), metadata.mtime(), metadata.mtime_nsec());
+    // Writing to a text cannot fail.
+    let _ = write!(mark, "{len}-{seconds}.{nanos:09}");
+    mark
 }
 
 fn modified_at(metadata: &Metadata) -> ProcessingTime {

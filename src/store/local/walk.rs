@@ -162,11 +162,11 @@ impl Walk<'_> {
     }
 
     fn names(&self, names: &[DirEntry], prefix: &Arc<str>) -> Result<Found> {
-        let mut found = Found::default();
+        let mut found = Found { objects: Vec::with_capacity(names.len()), ..Found::default() };
         for item in names {
             let name = item.file_name();
             let Some(name) = self.visible(&name, prefix)? else { continue };
-            let key = format!("{prefix}{name}");
+            let key = [prefix, name].concat();
             if self.wants_links && item.file_type().is_ok_and(|found| found.is_symlink()) {
                 found.links.push(key);
                 continue;
@@ -246,9 +246,12 @@ impl Walk<'_> {
         // Nearly in order like this: then sorting is little more than looking.
         let first = |run: &Vec<ObjectMeta>| run.first().map(|meta| meta.key.clone());
         objects.sort_by_cached_key(first);
-        let mut objects: Vec<_> = objects.into_iter().flatten().collect();
-        objects.sort_by(|one, other| one.key.cmp(&other.key));
+        let mut all = Vec::with_capacity(objects.iter().map(Vec::len).sum());
+        for run in objects {
+            all.extend(run);
+        }
+        all.sort_by(|one, other| one.key.cmp(&other.key));
         links.sort_unstable();
-        Ok((objects, links))
+        Ok((all, links))
     }
 }
