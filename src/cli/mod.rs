@@ -30,6 +30,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
 use args::{Cli, Command};
 use output::Output;
@@ -64,6 +65,9 @@ fn tell_no_caught_panics() {
     }));
 }
 
+/// The number of the signal of a file that has reached the limit on its size.
+const SIGXFSZ: i32 = 25;
+
 /// How long the end of a process waits for work that was given up.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
 
@@ -87,6 +91,8 @@ fn start(cli: &Cli, output: &Output) -> Result<u8, Failed> {
     let mut project = crate::run::Project::new(spec, Clock::system()).map_err(|why| vec![why])?;
     project.engine = project.engine.on_own_threads().map_err(|why| vec![why])?;
     let ended = runtime.block_on(async {
+        // Once somebody listens, a file that may not grow is told by the write, and ends no process.
+        let _ = signal(SignalKind::from_raw(SIGXFSZ));
         match &cli.command {
             Command::Check(args) => check::check(&project, args, output).await,
             Command::Plan(args) => plan::plan(&project, args, output).await,

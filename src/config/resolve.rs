@@ -1,6 +1,8 @@
 //! Raw mirror to spec: what holds for the whole project. Defaults and units are decided here and in
 //! the modules for pipelines, sources and outputs.
 
+use std::ops::RangeInclusive;
+
 use toml::Spanned;
 
 use crate::error::Code;
@@ -78,8 +80,8 @@ fn engine(
     let none = RawEngine::default();
     let raw = raw.unwrap_or(&none);
     let memory_limit = report.read("memory_limit", raw.memory_limit.as_ref(), size);
-    let threads = count("threads", raw.threads.as_ref(), 0, report);
-    let jobs = count("jobs", raw.jobs.as_ref(), 1, report);
+    let threads = count("threads", raw.threads.as_ref(), 0..=THREADS_MAX, report);
+    let jobs = count("jobs", raw.jobs.as_ref(), 1..=THREADS_MAX, report);
     let temp = report.read("temp_directory", raw.temp_directory.as_ref(), folder);
     let max_object = report.read("max_object_bytes", raw.max_object_bytes.as_ref(), size);
     let temp_default =
@@ -93,18 +95,27 @@ fn engine(
     })
 }
 
-/// A whole number that is at least `min`.
+/// The most threads that anybody asks for, and windows computed at once: each has a thread.
+const THREADS_MAX: usize = 1_024;
+
+/// A whole number of `range`.
 pub(super) fn count(
     key: &str,
     field: Option<&Spanned<u64>>,
-    min: usize,
+    range: RangeInclusive<usize>,
     report: &mut Report<'_>,
 ) -> Read<Option<usize>> {
     let Some(value) = field else { return Ok(None) };
     match usize::try_from(*value.get_ref()) {
-        Ok(number) if number >= min => Ok(Some(number)),
+        Ok(number) if range.contains(&number) => Ok(Some(number)),
         _ => {
-            let what = format!("{} is less than {min}, or beyond all limits", value.get_ref());
+            let (min, max) = (range.start(), range.end());
+            let what = match *max {
+                usize::MAX => {
+                    format!("{} is less than {min}, or beyond all limits", value.get_ref())
+                }
+                max => format!("{} is not from {min} to {max}", value.get_ref()),
+            };
             let mistake =
                 Mistake::bad(what, "out of range").hint("leave it out to have its default");
             Err(report.wrong_at(format!("`{key}`"), value.span(), mistake))

@@ -67,7 +67,8 @@ pub(super) fn source(
     let on_removed = report.read("on_removed", raw.on_removed.as_ref(), on_removed);
     let on_missing = report.read("on_missing_column", raw.on_missing_column.as_ref(), on_missing);
     let on_type_change = report.read("on_type_change", raw.on_type_change.as_ref(), on_type_change);
-    let max_windows = count("max_windows_per_file", raw.max_windows_per_file.as_ref(), 1, report);
+    let max_windows =
+        count("max_windows_per_file", raw.max_windows_per_file.as_ref(), 1..=usize::MAX, report);
     let margins = margins(&raw, report);
     let rules = quality::rules(&raw, report);
     let dedup = quality::dedup(&raw, report);

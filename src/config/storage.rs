@@ -76,7 +76,7 @@ pub(super) fn storage(raw: &RawProject, report: &mut Report<'_>) -> Read<Storage
     let options = options.map(|options| self::options(options.get_ref(), report)).transpose();
     let retry = raw.retry.as_ref();
     let times = retry.and_then(|retry| retry.max_retries.as_ref());
-    let max_retries = count("max_retries", times, 0, report);
+    let max_retries = count("max_retries", times, 0..=usize::MAX, report);
     let lasts = retry.and_then(|retry| retry.retry_timeout.as_ref());
     let retry_for = report.read("retry_timeout", lasts, length);
     Ok(StorageSpec {

@@ -19,6 +19,7 @@ mod put_aside;
 mod query;
 mod restore;
 mod scan;
+mod scratch;
 mod session;
 mod sql;
 mod table;

@@ -243,16 +243,24 @@ impl Bound<'_> {
     }
 }
 
+/// What a sort says that cannot go on.
+const NO_MEMORY: &str = "Not enough memory";
+
 /// The error for a query that failed while it ran.
 pub(super) fn run_failure(why: &datafusion::error::DataFusionError) -> Error {
-    let error = Error::new(Code::SqlFailed, format!("the query failed: {}", message::said(why)))
-        .note("the window's previous output, if any, stands");
-    match why.find_root() {
-        datafusion::error::DataFusionError::ResourcesExhausted(_) => {
-            error.hint("raise `memory_limit` in [engine], or lower `jobs`")
-        }
-        _ => error,
-    }
+    use datafusion::error::DataFusionError::ResourcesExhausted;
+    let said = message::said(why);
+    // A sort says so in words alone.
+    let is_memory = matches!(why.find_root(), ResourcesExhausted(_)) || said.contains(NO_MEMORY);
+    let error = if is_memory {
+        // What follows names settings of the library, which nobody can set.
+        let said = said.split(" Consider ").next().unwrap_or_default();
+        Error::new(Code::WindowTooLarge, format!("the query does not fit in memory: {said}"))
+            .hint("raise `memory_limit` in [engine], or use smaller windows")
+    } else {
+        Error::new(Code::SqlFailed, format!("the query failed: {said}"))
+    };
+    error.note("the window's previous output, if any, stands")
 }
 
 impl fmt::Debug for PlanCopy {

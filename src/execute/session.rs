@@ -11,6 +11,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tokio::runtime::{Builder, Handle, Runtime};
 
+use super::scratch::Scratch;
 use crate::error::{Code, Error, Result};
 use crate::spec::EngineSpec;
 
@@ -35,6 +36,7 @@ pub struct Engine {
     jobs: usize,
     max_object_bytes: u64,
     threads: Option<Arc<Threads>>,
+    _scratch: Arc<Scratch>,
 }
 
 /// Threads that compute windows and do nothing else: a query that never yields holds up no signal,
@@ -60,15 +62,17 @@ impl Engine {
         let limit = spec.memory_limit_bytes.unwrap_or_else(default_memory_limit_bytes);
         let bytes = usize::try_from(limit).unwrap_or(usize::MAX);
         let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), NAMED_CONSUMERS);
+        let failed = |why: &dyn std::fmt::Display| {
+            let folder = spec.temp_directory.display();
+            Error::new(Code::StoreFailed, format!("cannot spill to {folder}: {why}"))
+                .hint("set `temp_directory` in [engine] to a folder that can be written")
+        };
+        let scratch = Scratch::new(&spec.temp_directory).map_err(|why| failed(&why))?;
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(pool))
-            .with_temp_file_path(&spec.temp_directory)
+            .with_temp_file_path(scratch.folder())
             .build_arc()
-            .map_err(|why| {
-                let folder = spec.temp_directory.display();
-                Error::new(Code::StoreFailed, format!("cannot spill to {folder}: {why}"))
-                    .hint("set `temp_directory` in [engine] to a folder that can be written")
-            })?;
+            .map_err(|why| failed(&why))?;
         let cores = available_parallelism().map_or(1, usize::from);
         Ok(Self {
             runtime,
@@ -76,6 +80,7 @@ impl Engine {
             jobs: spec.jobs.unwrap_or(cores).max(1),
             max_object_bytes: spec.max_object_bytes,
             threads: None,
+            _scratch: Arc::new(scratch),
         })
     }
 
@@ -143,8 +148,9 @@ impl Engine {
         let options = config.options_mut();
         options.sql_parser.collect_spans = true;
         options.sql_parser.map_string_types_to_utf8view = false;
-        // What each sort sets aside to merge what it spilled: all that run at once must have it.
-        let sorts = self.jobs.saturating_mul(SORT_SHARE);
+        // What each sort sets aside to merge what it spilled. Two at once have it; of more, those
+        // that do not fit beside others are run again alone.
+        let sorts = self.jobs.min(2).saturating_mul(SORT_SHARE);
         let limit = usize::try_from(self.memory_limit_bytes).unwrap_or(usize::MAX);
         let most = options.execution.sort_spill_reservation_bytes;
         let share = limit.checked_div(sorts).unwrap_or(most);

@@ -98,6 +98,12 @@ impl WindowTask {
         Ok(ComputedWindow { inputs: task.inputs, rows, balance, checks, outputs })
     }
 
+    /// Where the objects of the window are staged.
+    pub(super) fn staged(&self) -> Vec<PathBuf> {
+        let staging = self.staging();
+        self.begun.outputs.iter().map(|begun| staging.staged_at(begun)).collect()
+    }
+
     fn staging(&self) -> Staging<'_> {
         Staging {
             pipeline: &self.spec.name,

@@ -218,6 +218,29 @@ fn many_windows_of_one_file_are_computed_once_more_to_the_same_rows() {
 }
 
 #[test]
+fn windows_that_do_not_fit_beside_each_other_are_computed_alone() {
+    let config = CONFIG.replace("lookback = \"30m\"\n", "").replace(
+        "SELECT count(*) AS n, sum(value) AS total, max(id) AS last FROM events",
+        "SELECT *, repeat(id, 7) AS wide FROM events",
+    );
+    let project = Project::new(&config.replace("ENGINE", ""));
+    let mut dice = Dice(22);
+    for file in 0..HOURS {
+        write(&project, file, &mut dice);
+    }
+    let run = |jobs: u8| {
+        let mut copy = project.copy();
+        let engine = format!("memory_limit = \"8MiB\"\njobs = {jobs}");
+        copy.configure(&config.replace("ENGINE", &engine));
+        copy.run();
+        copy.assert_sound();
+        copy.outputs()
+    };
+    // All at once would take some twenty megabytes.
+    crate::equal::assert_equal(&run(8), &run(1));
+}
+
+#[test]
 fn a_window_that_does_not_fit_is_refused_and_says_what_to_change() {
     let project = Project::new(&CONFIG.replace("ENGINE", "memory_limit = \"512KiB\""));
     let mut dice = Dice(21);

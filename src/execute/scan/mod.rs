@@ -20,7 +20,7 @@ mod spill;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
@@ -130,6 +130,10 @@ pub struct Scan<'a> {
     reading: BTreeMap<usize, Reading>,
     tasks: JoinSet<Done>,
     computing: usize,
+    /// Windows that found no memory beside others, by place: each is computed once more, alone.
+    crowded: BTreeSet<usize>,
+    /// Whether the window that is being computed has the memory to itself.
+    is_alone: bool,
     reads: usize,
 }
 
@@ -152,6 +156,8 @@ enum Done {
     Read(usize, Result<Vec<u64>>),
     /// A window was computed.
     Computed(usize, Box<Computed>),
+    /// A window did not fit beside others.
+    Crowded(usize),
 }
 
 impl<'a> Scan<'a> {
@@ -176,6 +182,8 @@ impl<'a> Scan<'a> {
             reading: BTreeMap::new(),
             tasks: JoinSet::new(),
             computing: 0,
+            crowded: BTreeSet::new(),
+            is_alone: false,
             reads: 0,
         };
         (scan, Desk { orders: sender, ordered: Mutex::default() })
@@ -214,9 +222,14 @@ impl<'a> Scan<'a> {
     /// Begins what there is room for: complete windows first, for they free memory.
     fn begin(&mut self) {
         let jobs = self.executor.engine.jobs();
-        while self.computing < jobs {
+        while self.computing == 0
+            && let Some(place) = self.crowded.pop_first()
+        {
+            self.begin_window(place, None, true);
+        }
+        while self.crowded.is_empty() && !self.is_alone && self.computing < jobs {
             let Some((place, wrong)) = self.schedule.next_window() else { break };
-            self.begin_window(place, wrong);
+            self.begin_window(place, wrong, jobs == 1);
         }
         while self.reads < READS_MAX && self.schedule.complete() < jobs {
             let begun = self.begin_unit() || self.begin_file();
@@ -226,7 +239,9 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn begin_window(&mut self, place: usize, wrong: Option<Error>) {
+    /// Begins to compute the window at `place`. Where it is not alone, and does not fit, it is
+    /// computed once more: what is published must not depend on what else is computed.
+    fn begin_window(&mut self, place: usize, wrong: Option<Error>, is_alone: bool) {
         let Some((begun, answer)) = self.ordered.get(&place) else { return };
         if answer.is_closed() {
             self.held.release(place, self.schedule.cells(place));
@@ -236,9 +251,11 @@ impl<'a> Scan<'a> {
         let Some(due) = self.schedule.due(place).cloned() else { return };
         let begun = begun.clone();
         self.computing = self.computing.saturating_add(1);
+        self.is_alone = is_alone;
         let cells = self.schedule.cells(place).to_vec();
         let (held, prepared) = (self.held.clone(), self.prepared.clone());
         let task = WindowTask::new(self.executor, self.spec.clone(), begun.clone(), due);
+        let staged = task.staged();
         let work = async move {
             let computed = caught(async {
                 if let Some(why) = wrong {
@@ -252,6 +269,14 @@ impl<'a> Scan<'a> {
                     .note("its previous output, if any, stands; other windows are not touched"))
             };
             let computed = computed.await.unwrap_or_else(panicked);
+            let is_too_large = |why: &Error| why.code() == Code::WindowTooLarge;
+            if !is_alone && computed.as_ref().is_err_and(is_too_large) {
+                // Best effort: what was staged is in the way of what will be.
+                for path in &staged {
+                    let _ = std::fs::remove_file(path);
+                }
+                return Done::Crowded(place);
+            }
             held.release(place, &cells);
             Done::Computed(place, Box::new(computed.map_err(|why| failed(&begun, &why))))
         };
@@ -329,8 +354,13 @@ impl<'a> Scan<'a> {
                 }
                 self.end_file(place);
             }
+            Done::Crowded(place) => {
+                self.computing = self.computing.saturating_sub(1);
+                self.crowded.insert(place);
+            }
             Done::Computed(place, computed) => {
                 self.computing = self.computing.saturating_sub(1);
+                self.is_alone = false;
                 if let Some((_, answer)) = self.ordered.remove(&place) {
                     // Who does not wait any more does not want to know.
                     let _ = answer.send(*computed);

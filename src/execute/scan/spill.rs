@@ -159,9 +159,14 @@ fn not_combined(why: &ArrowError) -> Error {
 
 fn not_written(why: &DataFusionError) -> Error {
     let text = format!("rows cannot be moved to disk: {why}");
+    let hint = if text.contains("Too many open files") {
+        "raise the limit on open files (`ulimit -n`), or `memory_limit`"
+    } else {
+        "make room in `temp_directory` of [engine], or raise `memory_limit`"
+    };
     Error::new(Code::StorageFull, text)
         .note("nothing half-written is visible, and committed windows stand")
-        .hint("make room in `temp_directory` of [engine], or raise `memory_limit`")
+        .hint(hint)
 }
 
 fn not_read(why: &dyn std::fmt::Display) -> Error {
