@@ -91,7 +91,7 @@ fn start(cli: &Cli, output: &Output) -> Result<u8, Failed> {
     let mut project = crate::run::Project::new(spec, Clock::system()).map_err(|why| vec![why])?;
     project.engine = project.engine.on_own_threads().map_err(|why| vec![why])?;
     let ended = runtime.block_on(async {
-        // Once somebody listens, a file that may not grow is told by the write, and ends no process.
+        // Once somebody listens, a file that may not grow is told by the write, and nothing ends.
         let _ = signal(SignalKind::from_raw(SIGXFSZ));
         match &cli.command {
             Command::Check(args) => check::check(&project, args, output).await,

@@ -1,21 +1,23 @@
 //! The folder in which a process keeps what does not fit in memory. It goes with the process; that
 //! of one which was killed is removed by the next that starts.
 
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use uuid::Uuid;
+
 /// What the names of such folders begin with.
 const PREFIX: &str = "highwater-spill-";
+
+/// What they begin with as long as they are not locked.
+const UNFINISHED: &str = "highwater-unspilled-";
 
 /// The file in each that its process holds locked: the kernel lets go of it when the process ends.
 const LOCK: &str = "lock";
 
-/// How many names are tried.
-const NAMES_MAX: u32 = 10_000;
-
-/// A folder of this process alone; it is removed when this is dropped.
+/// A folder of one engine alone; it is removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Scratch {
     folder: PathBuf,
@@ -23,28 +25,22 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// A new folder in `parent`, from which those of dead processes are removed.
+    /// A new folder in `parent`, from which those of dead processes are removed. No other folder
+    /// was ever named by `id`: who sweeps may remove one by its name a little after it was gone.
     ///
     /// # Errors
-    /// If none can be made.
-    pub(super) fn new(parent: &Path) -> io::Result<Self> {
+    /// If it cannot be made.
+    pub(super) fn new(parent: &Path, id: Uuid) -> io::Result<Self> {
         sweep(parent);
-        let pid = std::process::id();
-        for n in 0..NAMES_MAX {
-            let folder = parent.join(format!("{PREFIX}{pid}-{n}"));
-            match DirBuilder::new().mode(0o700).create(&folder) {
-                Err(why) if why.kind() == io::ErrorKind::AlreadyExists => continue,
-                made => made?,
-            }
-            let lock = File::create_new(folder.join(LOCK))?;
-            match lock.try_lock() {
-                // Whoever sweeps took it for that of a dead process.
-                Err(TryLockError::WouldBlock) => {}
-                // Where files cannot be locked, nothing is swept either.
-                Ok(()) | Err(TryLockError::Error(_)) => return Ok(Self { folder, _lock: lock }),
-            }
-        }
-        Err(io::Error::other("all names are taken"))
+        let folder = parent.join(format!("{PREFIX}{id}"));
+        // Until it is whole it has a name that nobody sweeps.
+        let being_made = parent.join(format!("{UNFINISHED}{id}"));
+        DirBuilder::new().mode(0o700).create(&being_made)?;
+        let lock = File::create_new(being_made.join(LOCK))?;
+        // Where files cannot be locked, nothing is swept either.
+        let _ = lock.try_lock();
+        fs::rename(&being_made, &folder)?;
+        Ok(Self { folder, _lock: lock })
     }
 
     /// Where it is.
@@ -82,7 +78,8 @@ mod tests {
     #[test]
     fn folders_of_dead_processes_are_removed_and_no_others() {
         let parent = tempfile::tempdir().unwrap();
-        let living = Scratch::new(parent.path()).unwrap();
+        let id = Uuid::from_u128;
+        let living = Scratch::new(parent.path(), id(1)).unwrap();
         fs::write(living.folder().join("rows"), "x").unwrap();
         let left = |name: &str| {
             let folder = parent.path().join(name);
@@ -90,10 +87,9 @@ mod tests {
             fs::write(folder.join(LOCK), "").unwrap();
             folder
         };
-        let (dead, foreign) = (left("highwater-spill-1-0"), left("somebody-elses"));
-        let new_born = parent.path().join("highwater-spill-2-0");
-        fs::create_dir(&new_born).unwrap();
-        let other = Scratch::new(parent.path()).unwrap();
+        let (dead, foreign) = (left("highwater-spill-of-old"), left("somebody-elses"));
+        let new_born = left("highwater-unspilled-of-now");
+        let other = Scratch::new(parent.path(), id(2)).unwrap();
         assert!(!dead.exists(), "nobody holds its lock");
         assert!(living.folder().join("rows").exists() && foreign.exists());
         assert!(new_born.exists(), "its process has not come to lock it");

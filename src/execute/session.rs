@@ -10,6 +10,7 @@ use datafusion::execution::memory_pool::{
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tokio::runtime::{Builder, Handle, Runtime};
+use uuid::Uuid;
 
 use super::scratch::Scratch;
 use crate::error::{Code, Error, Result};
@@ -54,11 +55,12 @@ impl Drop for Threads {
 }
 
 impl Engine {
-    /// An engine with the limits of `spec`.
+    /// An engine with the limits of `spec`. Its folder for spilled rows is named by `id`, which
+    /// nobody else was given.
     ///
     /// # Errors
-    /// If its folder for spilled rows cannot be used.
-    pub fn new(spec: &EngineSpec) -> Result<Self> {
+    /// If that folder cannot be used.
+    pub fn new(spec: &EngineSpec, id: Uuid) -> Result<Self> {
         let limit = spec.memory_limit_bytes.unwrap_or_else(default_memory_limit_bytes);
         let bytes = usize::try_from(limit).unwrap_or(usize::MAX);
         let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), NAMED_CONSUMERS);
@@ -67,7 +69,7 @@ impl Engine {
             Error::new(Code::StoreFailed, format!("cannot spill to {folder}: {why}"))
                 .hint("set `temp_directory` in [engine] to a folder that can be written")
         };
-        let scratch = Scratch::new(&spec.temp_directory).map_err(|why| failed(&why))?;
+        let scratch = Scratch::new(&spec.temp_directory, id).map_err(|why| failed(&why))?;
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(pool))
             .with_temp_file_path(scratch.folder())

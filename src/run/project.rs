@@ -62,7 +62,7 @@ impl Project {
     }
 
     fn on(spec: ProjectSpec, clock: Clock, backends: Backends) -> Result<Self> {
-        let engine = Engine::new(&spec.engine)?;
+        let engine = Engine::new(&spec.engine, clock.new_id())?;
         let identity = Identity { who: crate::process::current(), run: RunId(clock.new_id()) };
         let pace = Pace::of_process();
         Ok(Self { spec, clock, identity, engine, backends, pace, fault: None })

@@ -20,14 +20,14 @@ fn at(micros: i64) -> EventTime {
 }
 
 fn engine(memory_limit_bytes: u64, folder: &tempfile::TempDir) -> Engine {
-    Engine::new(&EngineSpec {
+    let spec = EngineSpec {
         memory_limit_bytes: Some(memory_limit_bytes),
         threads: Some(1),
         jobs: Some(1),
         temp_directory: folder.path().to_owned(),
         max_object_bytes: 1 << 30,
-    })
-    .unwrap()
+    };
+    Engine::new(&spec, uuid::Uuid::from_u128(1)).unwrap()
 }
 
 fn piece(key: &str, first_row: u64, rows: &[u64]) -> Piece {
