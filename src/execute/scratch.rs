@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
@@ -11,8 +11,8 @@ use uuid::Uuid;
 /// What the names of such folders begin with.
 const PREFIX: &str = "highwater-spill-";
 
-/// What they begin with as long as they are not locked.
-const UNFINISHED: &str = "highwater-unspilled-";
+/// How often one is made that others take away before it is locked.
+const TRIES_MAX: u32 = 10;
 
 /// The file in each that its process holds locked: the kernel lets go of it when the process ends.
 const LOCK: &str = "lock";
@@ -33,14 +33,17 @@ impl Scratch {
     pub(super) fn new(parent: &Path, id: Uuid) -> io::Result<Self> {
         sweep(parent);
         let folder = parent.join(format!("{PREFIX}{id}"));
-        // Until it is whole it has a name that nobody sweeps.
-        let being_made = parent.join(format!("{UNFINISHED}{id}"));
-        DirBuilder::new().mode(0o700).create(&being_made)?;
-        let lock = File::create_new(being_made.join(LOCK))?;
-        // Where files cannot be locked, nothing is swept either.
-        let _ = lock.try_lock();
-        fs::rename(&being_made, &folder)?;
-        Ok(Self { folder, _lock: lock })
+        for _ in 0..TRIES_MAX {
+            DirBuilder::new().mode(0o700).create(&folder)?;
+            let lock = File::create_new(folder.join(LOCK))?;
+            // Where files cannot be locked, nothing is swept either.
+            let _ = lock.lock();
+            // Until now it may have been taken for that of a dead process.
+            if is_at(&lock, &folder.join(LOCK)) {
+                return Ok(Self { folder, _lock: lock });
+            }
+        }
+        Err(io::Error::other("it is removed again and again"))
     }
 
     /// Where it is.
@@ -64,11 +67,19 @@ fn sweep(parent: &Path) {
         if !is_own {
             continue;
         }
-        let Ok(lock) = File::open(entry.path().join(LOCK)) else { continue };
-        if lock.try_lock().is_ok() {
+        let at = entry.path().join(LOCK);
+        let Ok(lock) = File::open(&at) else { continue };
+        if lock.try_lock().is_ok() && is_at(&lock, &at) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
+}
+
+/// Whether `file` is still the one at `path`.
+fn is_at(file: &File, path: &Path) -> bool {
+    let inode = |found: fs::Metadata| (found.dev(), found.ino());
+    let (own, other) = (file.metadata().map(inode), fs::metadata(path).map(inode));
+    own.is_ok_and(|own| other.is_ok_and(|other| own == other))
 }
 
 #[cfg(test)]
@@ -88,7 +99,8 @@ mod tests {
             folder
         };
         let (dead, foreign) = (left("highwater-spill-of-old"), left("somebody-elses"));
-        let new_born = left("highwater-unspilled-of-now");
+        let new_born = parent.path().join("highwater-spill-of-now");
+        fs::create_dir(&new_born).unwrap();
         let other = Scratch::new(parent.path(), id(2)).unwrap();
         assert!(!dead.exists(), "nobody holds its lock");
         assert!(living.folder().join("rows").exists() && foreign.exists());
