@@ -174,7 +174,7 @@ fn a_call_that_fails_is_told_and_made_good_by_the_next_run() {
         (Place::any(RENAME, 1), "EXDEV", &[5, 75], "different file systems"),
         // Calls are counted by thread: it may be a later look that fails, on which nothing hangs,
         // or that at the opened file.
-        (Place::on(LOOK, &object, 2), "EIO", &[0, 5, 75], "Input/output error"),
+        (Place::on(LOOK, &object, 2), "EIO", &[0, 5, 75], "data.parquet: Input/output error"),
         (Place::any(RENAME, 1), "EIO", &[75], unknown),
         (Place::on(SYNC, LOG, 1), "EIO", &[75], unknown),
         (Place::on(SYNC, folder, 1), "EIO", &[75], unknown),
