@@ -77,6 +77,8 @@ const RULES: &[(&str, &str, Code, &str, &str)] = &[
     ("watermark_delay", "watermark_dealy", UnknownKey, "watermark_dealy", "`watermark_delay`"),
     ("event_time =", "event_tiem =", UnknownKey, "event_tiem", "exists: `event_time`"),
     ("jobs = 3", "jobs = 0", BadValue, "0", "leave it out"),
+    ("jobs = 3", "jobs = 1025", BadValue, "1025", "not from 1 to 1024"),
+    ("threads = 0", "threads = 1025", BadValue, "1025", "not from 0 to 1024"),
     ("jobs = 3", "jobs = -1", BadValue, "-1", "a whole number"),
     ("jobs = 3", "jobs = 1.5", BadValue, "1.5", "a whole number"),
     ("\"2GiB\"", "\"2 gibbons\"", BadValue, "\"2 gibbons\"", "`512MiB`"),
